@@ -1,0 +1,326 @@
+"""The error tree: what can go wrong, its stable code, and the exit code of the command line.
+
+    SealgateError                     failure                   1
+    ├── UsageError                    usage                     2   the command or call was used wrongly
+    │   └── InvalidReferenceError     reference-invalid         2
+    ├── UnavailableError              unavailable              14   could not ask: never "is not signed"
+    │   ├── UnreachableError          registry-unreachable
+    │   ├── DeadlineError             timed-out
+    │   ├── ThrottledError            registry-throttled            429
+    │   ├── UnauthorizedError         registry-unauthorized         401
+    │   ├── ForbiddenError            registry-denied               403
+    │   ├── ServerFailureError        registry-failed               5xx and answers nobody expects
+    │   ├── TlsError                  tls-failed
+    │   ├── ProtocolError             protocol-violation            what came is not HTTP as agreed
+    │   ├── RealmError                realm-refused                 a token service that must not be asked
+    │   ├── RedirectError             redirect-refused
+    │   └── AddressError              address-refused               a public name that leads inward
+    ├── NotFoundError                 not-found                 1
+    │   └── ImageNotFoundError        image-not-found          11
+    ├── ContentError                  content-invalid           1   bytes from outside that cannot be believed
+    │   ├── DigestMismatchError       digest-mismatch
+    │   ├── DigestInvalidError        digest-invalid
+    │   ├── JsonInvalidError          json-invalid
+    │   ├── JsonAmbiguousError        json-ambiguous                duplicate or case-folded keys, NaN
+    │   ├── ManifestInvalidError      manifest-invalid
+    │   ├── ManifestAmbiguousError    manifest-ambiguous            manifest and index at once
+    │   ├── ManifestUnsupportedError  manifest-unsupported          schema 1, unknown types
+    │   ├── PayloadInvalidError       payload-invalid
+    │   ├── EnvelopeInvalidError      envelope-invalid
+    │   ├── BundleInvalidError        bundle-invalid
+    │   ├── StatementInvalidError     statement-invalid
+    │   ├── LayoutInvalidError        layout-invalid
+    │   └── LimitError                limit-exceeded
+    ├── KeyMaterialError              key-invalid              15   missing, malformed or expired trust material
+    │   ├── KeyNotFoundError          key-not-found
+    │   ├── KeyMalformedError         key-malformed
+    │   ├── KeyIsPrivateError         key-is-private
+    │   ├── KeyUnsupportedError       key-unsupported
+    │   └── PasswordError             key-password
+    ├── SigningError                  signing-failed            1
+    │   └── NotKeptError              entry-not-kept                a shared tag kept losing our entry
+    ├── NoSignatureError              no-signature             10
+    ├── NoMatchingSignatureError      no-matching-signature    12
+    ├── RefusedError                  refused                  16
+    └── AbortedError                  aborted                   1   a person said no, or pressed Ctrl-C
+
+Two roots matter to callers: `UnavailableError` (ask again later) and `ContentError` (the data is bad, asking again
+does not help). Names end in "Error". Codes are never renamed.
+"""
+
+from __future__ import annotations
+
+
+class SealgateError(Exception):
+    """The root. `message` is a sentence of what happened, to what and why; `hint` is what to do about it."""
+
+    code = "failure"
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(SealgateError):
+    """The command or call was used wrongly."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class InvalidReferenceError(UsageError):
+    """An image reference that the grammar does not accept."""
+
+    code = "reference-invalid"
+
+
+class UnavailableError(SealgateError):
+    """Could not ask. Nothing is known about the image; this is never reported as "is not signed"."""
+
+    code = "unavailable"
+    exit_code = 14
+
+
+class UnreachableError(UnavailableError):
+    """No connection: the name does not resolve, nobody listens, the connection broke."""
+
+    code = "registry-unreachable"
+
+
+class DeadlineError(UnavailableError):
+    """A time-out of a phase, or of the whole command."""
+
+    code = "timed-out"
+
+
+class ThrottledError(UnavailableError):
+    """429, and it went on after the retries."""
+
+    code = "registry-throttled"
+
+
+class UnauthorizedError(UnavailableError):
+    """401: the registry wants (other) credentials."""
+
+    code = "registry-unauthorized"
+
+
+class ForbiddenError(UnavailableError):
+    """403: the credentials do not allow it."""
+
+    code = "registry-denied"
+
+
+class ServerFailureError(UnavailableError):
+    """5xx after the retries, or a status that has no meaning here."""
+
+    code = "registry-failed"
+
+
+class TlsError(UnavailableError):
+    """The TLS handshake or the server's certificate failed. `not_tls`: the peer does not speak TLS at all."""
+
+    code = "tls-failed"
+    not_tls = False
+
+
+class ProtocolError(UnavailableError):
+    """The answer is not HTTP, or not what the distribution specification allows."""
+
+    code = "protocol-violation"
+
+
+class RealmError(UnavailableError):
+    """A token service (realm) that must not be asked, or must not see the credentials."""
+
+    code = "realm-refused"
+
+
+class RedirectError(UnavailableError):
+    """A redirect that loops, downgrades or has no target."""
+
+    code = "redirect-refused"
+
+
+class AddressError(UnavailableError):
+    """A name given by a public server that leads to a private, loopback or link-local address."""
+
+    code = "address-refused"
+
+
+class NotFoundError(SealgateError):
+    """A thing that was asked for by name does not exist."""
+
+    code = "not-found"
+
+
+class ImageNotFoundError(NotFoundError):
+    """The image (tag, digest or repository) does not exist."""
+
+    code = "image-not-found"
+    exit_code = 11
+
+
+class ContentError(SealgateError):
+    """Bytes from outside that cannot be believed. Asking again does not help."""
+
+    code = "content-invalid"
+
+
+class DigestMismatchError(ContentError):
+    """The bytes do not hash to the digest they were asked for by."""
+
+    code = "digest-mismatch"
+
+
+class DigestInvalidError(ContentError):
+    """Not a digest: unknown algorithm, wrong length, upper-case hex."""
+
+    code = "digest-invalid"
+
+
+class JsonInvalidError(ContentError):
+    """Not JSON, or not of the expected shape."""
+
+    code = "json-invalid"
+
+
+class JsonAmbiguousError(ContentError):
+    """JSON that two parsers may read differently: duplicate or case-folded keys, NaN, lone surrogates."""
+
+    code = "json-ambiguous"
+
+
+class ManifestInvalidError(ContentError):
+    """A manifest or index that breaks the image specification."""
+
+    code = "manifest-invalid"
+
+
+class ManifestAmbiguousError(ContentError):
+    """One byte string that is a manifest and an index (CVE-2021-41190)."""
+
+    code = "manifest-ambiguous"
+
+
+class ManifestUnsupportedError(ContentError):
+    """A manifest of a type that is not read here (schema 1 among them)."""
+
+    code = "manifest-unsupported"
+
+
+class PayloadInvalidError(ContentError):
+    """A simple-signing payload that is malformed."""
+
+    code = "payload-invalid"
+
+
+class EnvelopeInvalidError(ContentError):
+    """A DSSE envelope that is malformed."""
+
+    code = "envelope-invalid"
+
+
+class BundleInvalidError(ContentError):
+    """A Sigstore bundle that is malformed, contradictory or of an unknown version."""
+
+    code = "bundle-invalid"
+
+
+class StatementInvalidError(ContentError):
+    """An in-toto Statement that is malformed."""
+
+    code = "statement-invalid"
+
+
+class LayoutInvalidError(ContentError):
+    """An OCI layout or archive that is malformed or reaches outside itself."""
+
+    code = "layout-invalid"
+
+
+class LimitError(ContentError):
+    """A bound of `sealgate.limits` was reached; the message names it."""
+
+    code = "limit-exceeded"
+
+
+class KeyMaterialError(SealgateError):
+    """A key is missing, malformed or unusable."""
+
+    code = "key-invalid"
+    exit_code = 15
+
+
+class KeyNotFoundError(KeyMaterialError):
+    """The key reference leads nowhere."""
+
+    code = "key-not-found"
+
+
+class KeyMalformedError(KeyMaterialError):
+    """The bytes are not a key of the kind that was expected."""
+
+    code = "key-malformed"
+
+
+class KeyIsPrivateError(KeyMaterialError):
+    """A private key stands where a public one belongs."""
+
+    code = "key-is-private"
+
+
+class KeyUnsupportedError(KeyMaterialError):
+    """A key of an algorithm or size that is not accepted."""
+
+    code = "key-unsupported"
+
+
+class PasswordError(KeyMaterialError):
+    """The password of a private key is wrong or missing."""
+
+    code = "key-password"
+
+
+class SigningError(SealgateError):
+    """A signature could not be made or could not be published."""
+
+    code = "signing-failed"
+
+
+class NotKeptError(SigningError):
+    """A shared tag kept losing the entry that was written; nothing is claimed to be signed."""
+
+    code = "entry-not-kept"
+
+
+class NoSignatureError(SealgateError):
+    """No signature is attached (cosign's exit code)."""
+
+    code = "no-signature"
+    exit_code = 10
+
+
+class NoMatchingSignatureError(SealgateError):
+    """Signatures exist, none satisfies what was asked (cosign's exit code)."""
+
+    code = "no-matching-signature"
+    exit_code = 12
+
+
+class RefusedError(SealgateError):
+    """Refused by a deny-list, a policy or the scan gate."""
+
+    code = "refused"
+    exit_code = 16
+
+
+class AbortedError(SealgateError):
+    """A person said no, or pressed Ctrl-C."""
+
+    code = "aborted"

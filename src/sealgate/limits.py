@@ -1,0 +1,55 @@
+"""Every bound in one place: sizes in bytes, times in seconds, counts.
+
+Reaching a bound is a refusal that names it (`LimitError`), unless what was asked was already met.
+"""
+
+# Documents
+MANIFEST_BYTES = 4 * 1024 * 1024
+"""Manifests and indexes; the OCI distribution specification asks registries for 4 MiB."""
+EVIDENCE_BYTES = 16 * 1024 * 1024
+"""One attached blob (payload, bundle). `COSIGN_MAX_ATTACHMENT_SIZE` may lower or raise it."""
+SMALL_BODY_BYTES = 256 * 1024
+"""Token answers, error bodies, tag lists: bodies that are small by nature."""
+KEY_FILE_BYTES = 64 * 1024
+CONFIG_FILE_BYTES = 1024 * 1024
+BLOB_BYTES = 64 * 1024 * 1024 * 1024
+"""A layer that is copied (streamed to a file, never held in memory)."""
+
+# JSON
+JSON_DEPTH = 64
+JSON_NUMBER_CHARS = 40
+
+# Counts
+ATTACHMENTS = 512
+"""Signatures and attestations looked at on one image."""
+INDEX_CHILDREN = 1024
+MANIFEST_LAYERS = 1024
+STATEMENT_SUBJECTS = 1024
+REFERRER_PAGES = 20
+TAG_PAGES = 1000
+DENY_ENTRIES = 100_000
+REFERENCES = 10_000
+
+# The network
+REDIRECTS = 5
+ATTEMPTS = 4
+"""Tries of one request answered by 429 or 5xx, or cut off."""
+RETRY_AFTER_SECONDS = 30.0
+"""The longest pause that a server may ask for."""
+CONNECTIONS_PER_HOST = 16
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 30.0
+TOTAL_SECONDS = 180.0
+"""`--timeout`: cosign's default of three minutes for the whole command."""
+HEADER_BYTES = 64 * 1024
+TOKEN_SECONDS = 60.0
+"""What a registry token is believed to live when its answer does not say (distribution token specification)."""
+
+# Keys
+RSA_BITS_MIN = 2048
+RSA_BITS_MAX = 8192
+SCRYPT_MEMORY = 256 * 1024 * 1024
+
+# What people read
+TEXT_CHARS = 300
+"""Foreign text (annotations, names, server messages) shown to a person is cut here, after control characters are escaped."""

@@ -1,0 +1,105 @@
+"""One HTTP request and its answer, as values. Nothing is sent from here.
+
+An adapter sends a `Request` exactly as it is: no redirects, no retries of answered requests, no decompression, no cookies,
+and reads at most `limit` bytes of the body, of every status.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Protocol
+
+from sealgate import limits
+
+
+Addresses = Literal["any", "not-link-local", "public"]
+
+
+class Url(NamedTuple):
+    """An absolute http(s) URL in validated parts. `target` is the path and query, percent-encoded, beginning with `/`."""
+
+    scheme: str
+    host: str
+    """Lower-case ASCII name or address, without brackets."""
+    port: int
+    target: str
+
+    @property
+    def authority(self) -> str:
+        """`host[:port]` as a Host header has it: brackets for IPv6, no default port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = 443 if self.scheme == "https" else 80
+        return host if self.port == default else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """Scheme, host and port: what credentials are bound to."""
+        return (self.scheme, self.host, self.port)
+
+    def __str__(self) -> str:
+        """For messages: without the query, which may carry signed tokens."""
+        return f"{self.scheme}://{self.authority}{self.target.partition('?')[0]}"
+
+
+class Tls(NamedTuple):
+    """How a server is believed. Each distinct value has connections of its own: strict and lax never share one (T14)."""
+
+    ca_file: str | None = None
+    """PEM file; when given, only these authorities are trusted."""
+    client_cert: str | None = None
+    client_key: str | None = None
+    server_name: str | None = None
+    """Checked (and sent) in place of the host's name."""
+    insecure_skip_verify: bool = False
+
+
+class FileBody(NamedTuple):
+    """A request body that is read from a file, so that a layer is never held in memory."""
+
+    path: str
+    size: int
+
+
+class Sink(Protocol):
+    """Where a large body goes while it arrives."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take the next bytes."""
+
+    def restart(self) -> None:
+        """Forget what was written: the request is tried again."""
+
+
+class Request(NamedTuple):
+    """One request. `headers` go out as they are; Host, Content-Length and `Accept-Encoding: identity` are added."""
+
+    method: str
+    url: Url
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | FileBody = b""
+    limit: int = limits.SMALL_BODY_BYTES
+    """Most bytes of the body that are read; more is `LimitError`."""
+    sink: Sink | None = None
+    """Takes the body of a 2xx answer instead of memory."""
+    tls: Tls = Tls()
+    addresses: Addresses = "any"
+    """Which addresses may be connected to (`AddressError` otherwise): `public` where the URL came from a public server."""
+    seconds: float = 60.0
+    """The whole exchange, unless there is a sink."""
+
+
+class Response(NamedTuple):
+    """An answer: header names are lower case, in the order they came."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    peer: str = ""
+    """The address that was connected to (the proxy's when there is one)."""
+
+    def header(self, name: str) -> str | None:
+        """The first value of `name` (lower case)."""
+        return next((value for key, value in self.headers if key == name), None)
+
+    def all(self, name: str) -> list[str]:
+        """Every value of `name` (lower case)."""
+        return [value for key, value in self.headers if key == name]
