@@ -87,9 +87,10 @@ class UnavailableError(SealgateError):
 
 
 class UnreachableError(UnavailableError):
-    """No connection: the name does not resolve, nobody listens, the connection broke."""
+    """No connection: the name does not resolve, nobody listens, the connection broke (`broken`: worth another try)."""
 
     code = "registry-unreachable"
+    broken = False
 
 
 class DeadlineError(UnavailableError):
