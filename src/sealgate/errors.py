@@ -26,6 +26,7 @@
     │   ├── ManifestAmbiguousError    manifest-ambiguous            manifest and index at once
     │   ├── ManifestUnsupportedError  manifest-unsupported          schema 1, unknown types
     │   ├── PayloadInvalidError       payload-invalid
+    │   │   └── PayloadTypeError      payload-type-mismatch         signed, but not as a container image
     │   ├── EnvelopeInvalidError      envelope-invalid
     │   ├── BundleInvalidError        bundle-invalid
     │   ├── StatementInvalidError     statement-invalid
@@ -219,6 +220,12 @@ class PayloadInvalidError(ContentError):
     """A simple-signing payload that is malformed."""
 
     code = "payload-invalid"
+
+
+class PayloadTypeError(PayloadInvalidError):
+    """A signed payload of another type than cosign's for container images (cross-protocol reuse)."""
+
+    code = "payload-type-mismatch"
 
 
 class EnvelopeInvalidError(ContentError):
