@@ -78,7 +78,7 @@ def test_a_registry_with_tls_and_client_certificates(start_registry, authority, 
     issued = clients.issue("someone", client=True)
     known = Client(closed.host, ca=closed.ca, client=tuple(issued))
     assert known.request("GET", "/v2/").status == 200
-    with pytest.raises(OSError, match="(?i)certificate|reset|eof"):
+    with pytest.raises(OSError, match=r"(?i)certificate|reset|eof"):
         Client(closed.host, ca=closed.ca).request("GET", "/v2/")
 
 
