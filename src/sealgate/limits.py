@@ -12,6 +12,8 @@ SMALL_BODY_BYTES = 256 * 1024
 """Token answers, error bodies, tag lists: bodies that are small by nature."""
 KEY_FILE_BYTES = 64 * 1024
 CONFIG_FILE_BYTES = 1024 * 1024
+HELPER_BYTES = 64 * 1024
+"""The answer of a credential helper."""
 BLOB_BYTES = 64 * 1024 * 1024 * 1024
 """A layer that is copied (streamed to a file, never held in memory)."""
 
@@ -34,6 +36,18 @@ TAG_PAGES = 1000
 DENY_ENTRIES = 100_000
 REFERENCES = 10_000
 
+# Layouts and archives
+LAYOUT_INDEX_BYTES = 32 * 1024 * 1024
+LAYOUT_ENTRIES = 100_000
+"""Entries of an index.json, files in blobs/, members of an archive."""
+LOCK_SECONDS = 30.0
+"""How long a writer waits for another one to let go of a layout or archive."""
+ARCHIVE_EAGER_BYTES = 16 * 1024 * 1024
+"""Members of an archive up to this size are unpacked when it is opened; larger ones (layers) when they are asked for."""
+ARCHIVE_RATIO = 200
+"""A compressed archive that unpacks to more than this multiple of its size (and more than `ARCHIVE_FREE_BYTES`) is a bomb."""
+ARCHIVE_FREE_BYTES = 256 * 1024 * 1024
+
 # The network
 REDIRECTS = 5
 ATTEMPTS = 4
@@ -48,6 +62,8 @@ TOTAL_SECONDS = 180.0
 HEADER_BYTES = 64 * 1024
 TOKEN_SECONDS = 60.0
 """What a registry token is believed to live when its answer does not say (distribution token specification)."""
+HELPER_SECONDS = 30.0
+"""How long a credential helper may think; it may ask a cloud's service."""
 
 # Keys
 RSA_BITS_MIN = 2048
