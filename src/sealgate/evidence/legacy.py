@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sealgate import limits
 from sealgate.digest import Digest
-from sealgate.errors import BundleInvalidError, EnvelopeInvalidError
+from sealgate.errors import BundleInvalidError, EnvelopeInvalidError, UsageError
 from sealgate.evidence import base64, document
 from sealgate.evidence.gojson import encoding_json
 
@@ -55,6 +55,18 @@ class LegacySignature(NamedTuple):
     media_type: str
 
 
+def decode_signature(text: str) -> bytes:
+    """A signature as text: in an annotation, in a file of `--output-signature`, as `sign-blob` prints it.
+
+    Line ends may follow the base64, since `sign-blob` prints one and `cosign attach signature` stores it; the decoded
+    bytes are what is verified. Raises `EnvelopeInvalidError` if it is empty (E20) or not base64.
+    """
+    signature = base64.decode(text.rstrip("\r\n"), what="the signature", error=EnvelopeInvalidError)
+    if not signature:
+        raise EnvelopeInvalidError("the signature is empty")
+    return signature
+
+
 def parse_layer(payload: bytes, annotations: Mapping[str, str], media_type: str) -> LegacySignature:
     """Read a layer of a `.sig` manifest, of whatever media type. `payload` is checked by nobody but the signature.
 
@@ -62,10 +74,9 @@ def parse_layer(payload: bytes, annotations: Mapping[str, str], media_type: str)
     and blank (M09: that is not the same as absent).
     """
     text = annotations.get(SIGNATURE)
-    if not text:
+    if text is None:
         raise EnvelopeInvalidError("the layer has no signature in its annotations")
-    signature = base64.decode(text, what="the layer's signature", error=EnvelopeInvalidError)
-    return _layer(payload, signature, text, annotations, media_type)
+    return _layer(payload, decode_signature(text), text, annotations, media_type)
 
 
 def parse_attestation_layer(payload: bytes, annotations: Mapping[str, str], media_type: str) -> LegacySignature:
@@ -86,14 +97,14 @@ def layer_annotations(
 ) -> dict[str, str]:
     """The annotations of a signature's layer, in cosign's order. Certificate and chain are PEM.
 
-    As cosign, an empty chain is written beside a certificate that has none.
+    As cosign, an empty chain is written beside a certificate that has none. Raises `UsageError`: not PEM.
     """
     found = {SIGNATURE: base64.encode(signature)}
     if bundle is not None:
         found[BUNDLE] = bundle
     if certificate is not None:
-        found[CERTIFICATE] = certificate.decode("ascii")
-        found[CHAIN] = (chain or b"").decode("ascii")
+        found[CERTIFICATE] = _ascii(certificate)
+        found[CHAIN] = _ascii(chain or b"")
     if timestamp is not None:
         found[TIMESTAMP] = timestamp
     return found
@@ -161,6 +172,12 @@ def encode_blob_bundle(bundle: BlobBundle) -> bytes:
     if bundle.log_entry is not None:
         found["rekorBundle"] = bundle.log_entry
     return encoding_json(found).encode("utf-8")
+
+
+def _ascii(pem: bytes) -> str:
+    if not pem.isascii():
+        raise UsageError("a certificate is not PEM")
+    return pem.decode("ascii")
 
 
 def _layer(
