@@ -289,6 +289,12 @@ class KeyUnsupportedError(KeyMaterialError):
     code = "key-unsupported"
 
 
+class KeyExistsError(KeyMaterialError):
+    """A key file of that name exists, and nobody said that it may be replaced."""
+
+    code = "key-exists"
+
+
 class PasswordError(KeyMaterialError):
     """The password of a private key is wrong or missing."""
 

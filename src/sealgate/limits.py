@@ -60,6 +60,10 @@ READ_SECONDS = 30.0
 TOTAL_SECONDS = 180.0
 """`--timeout`: cosign's default of three minutes for the whole command."""
 HEADER_BYTES = 64 * 1024
+HEADER_FIELDS = 256
+CHUNK_LINE_BYTES = 1024
+INTERIM_ANSWERS = 8
+"""1xx answers before the answer."""
 TOKEN_SECONDS = 60.0
 """What a registry token is believed to live when its answer does not say (distribution token specification)."""
 HELPER_SECONDS = 30.0
@@ -69,6 +73,7 @@ HELPER_SECONDS = 30.0
 RSA_BITS_MIN = 2048
 RSA_BITS_MAX = 8192
 SCRYPT_MEMORY = 256 * 1024 * 1024
+PASSWORD_BYTES = 64 * 1024
 
 # What people read
 TEXT_CHARS = 300
