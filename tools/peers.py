@@ -8,6 +8,7 @@ a test whose peer is missing says so itself (it is skipped, or fails under `CI=t
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -78,6 +79,8 @@ def _fetch(record: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
         return record | {peer.name: {"missing": str(error)} for peer in wanted}
     for peer in wanted:
         record[peer.name] = _fetch_one(archive, peer)
+    if all(_complete(entry) for entry in record.values()):
+        shutil.rmtree(FOLDER / "apt", ignore_errors=True)  # the lists are large, and old by the next time
     print(f"fetched in {time.monotonic() - started:.0f} s", file=sys.stderr)
     return {peer.name: record[peer.name] for peer in PEERS}
 
