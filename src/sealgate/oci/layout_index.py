@@ -100,6 +100,14 @@ class Index(NamedTuple):
         names = {entry.descriptor.annotation(REF_NAME) for entry in mine} - {None}
         return [entry for entry in attached if entry.descriptor.annotation(REF_NAME) in names]
 
+    def _kind(self, tag: str) -> str | None:
+        """The `kind` in place of the tag `sha256-<hex>.<suffix>`, where cosign saved that image and no other."""
+        match = _ATTACHED_TAG.fullmatch(tag)
+        images = {entry.descriptor.digest for entry in self.entries if entry.descriptor.annotation(KIND) in IMAGE_KINDS}
+        if match is None or images != {Digest("sha256", match[1])} or any(entry.tag == tag for entry in self.entries):
+            return None
+        return next((kind for kind, suffix in ATTACHED_KINDS.items() if suffix == match[2]), None)
+
     def of(self, digest: Digest) -> Entry | None:
         """The first entry of a digest."""
         return next((entry for entry in self.entries if entry.descriptor.digest == digest), None)
@@ -130,6 +138,9 @@ class Index(NamedTuple):
         """
         tag = descriptor.annotation(REF_NAME)
         bare = not descriptor.annotations
+        kind = self._kind(tag) if tag else None
+        if kind is not None:  # beside an image that cosign saved: where cosign looks
+            descriptor, tag = descriptor._replace(annotations=((KIND, kind),)), None
         if bare and self.of(descriptor.digest) is not None:
             return self
         if any(
@@ -144,6 +155,7 @@ class Index(NamedTuple):
             entry
             for entry in self.entries
             if not (tag is not None and entry.tag == tag and new.tag == tag)
+            and not (kind is not None and entry.descriptor.annotation(KIND) == kind)
             and not (entry.descriptor.digest == descriptor.digest and not entry.descriptor.annotations)
             and entry.document != new.document
         )
