@@ -51,19 +51,30 @@ def parse_location(text: str) -> Reference | LayoutLocation:
     try:
         return parse(text)
     except InvalidReferenceError as error:
-        kind = _existing(text)
-        if kind is None:
+        written = _as_layout(text)
+        if written is None:
             raise
-        what = "directory" if kind == "oci" else "file"
-        raise InvalidReferenceError(
-            error.message, hint=f"there is a {what} of that name; if it is meant: {kind}:{text}"
-        ) from error
+        raise InvalidReferenceError(error.message, hint=f"something of that name is here; {written}") from error
 
 
-def _existing(text: str) -> Literal["oci", "oci-archive"] | None:
+def _as_layout(text: str) -> str | None:
+    """How to write the path of something that exists; None when nothing does."""
     if not text.isprintable() or len(text) > _PATH_CHARS:
         return None
-    return "oci" if os.path.isdir(text) else "oci-archive" if os.path.isfile(text) else None
+    kind: Literal["oci", "oci-archive"]
+    if os.path.isdir(text):
+        kind, written = "oci", f"{text.rstrip('/')}/"
+    elif os.path.isfile(text):
+        kind, written = "oci-archive", text
+    else:
+        return None
+    try:
+        for path in (text, written):
+            if _parse_layout(kind, path) == LayoutLocation(kind, path):
+                return f"if it is meant, write {kind}:{path}"
+    except InvalidReferenceError:
+        pass
+    return "its own name reads as a tag or digest: give it another one"
 
 
 def _parse_layout(kind: Literal["oci", "oci-archive"], rest: str) -> LayoutLocation:
