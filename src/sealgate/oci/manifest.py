@@ -205,7 +205,8 @@ def _media_type(document: dict[str, Any], content_type: str | None, what: str) -
     written = document.get("mediaType")
     if written is not None and (not isinstance(written, str) or not 0 < len(written) <= _TYPE_CHARS):
         raise ManifestInvalidError(f"{what}: mediaType is not a media type")
-    if said in _SCHEMA_1 or written in _SCHEMA_1 or document.get("schemaVersion") == 1 or "fsLayers" in document:
+    version = document.get("schemaVersion")
+    if said in _SCHEMA_1 or written in _SCHEMA_1 or (type(version) is int and version == 1) or "fsLayers" in document:
         raise ManifestUnsupportedError(
             f"{what} is a manifest of schema 1, whose digest does not cover its bytes",
             hint="push the image again with a tool of this decade",
