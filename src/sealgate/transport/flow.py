@@ -11,6 +11,7 @@ of a server.
 from __future__ import annotations
 
 import types
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
@@ -55,10 +56,20 @@ class Join(NamedTuple):
     task: Any
 
 
-class Cancel(NamedTuple):
-    """Give a task up."""
+class Wait(NamedTuple):
+    """Wait until a task has ended, however it ended."""
 
     task: Any
+
+
+class Cancel(NamedTuple):
+    """Give a task up: `Cancelled` is raised where it waits. Without effect on one that has ended, and on the asking one."""
+
+    task: Any
+
+
+class Cancelled(BaseException):
+    """Raised in a flow that was given up. Flows do not catch it, except to tidy up and raise it again."""
 
 
 @types.coroutine
@@ -88,50 +99,50 @@ async def call(function: Callable[[], T]) -> T:
 
 async def gather(flows: Iterable[Flow[T]], *, limit: int | None = None) -> list[T]:
     """Run flows at once (at most `limit`), results in order. The first error gives the others up and is raised."""
-    outcomes = await settle(flows, limit=limit, stop_at_error=True)
-    for outcome in outcomes:
-        if isinstance(outcome, SealgateError):
-            raise outcome
-    return cast("list[T]", outcomes)
+    return cast("list[T]", await _run_together(list(flows), limit, stop_at_error=True))
 
 
-async def settle(
-    flows: Iterable[Flow[T]], *, limit: int | None = None, stop_at_error: bool = False
-) -> list[T | SealgateError]:
+async def settle(flows: Iterable[Flow[T]], *, limit: int | None = None) -> list[T | SealgateError]:
     """Run flows at once; each outcome, in order, is its result or its `SealgateError`. Other exceptions are raised."""
-    waiting = list(enumerate(flows))
-    outcomes: list[Any] = [None] * len(waiting)
-    if len(waiting) == 1:
-        try:
-            return [await waiting[0][1]]
-        except SealgateError as error:
-            return [error]
-    waiting.reverse()
-    failed = False
+    return await _run_together(list(flows), limit, stop_at_error=False)
+
+
+async def _run_together(flows: list[Flow[T]], limit: int | None, *, stop_at_error: bool) -> list[T | SealgateError]:
+    outcomes: list[Any] = [None] * len(flows)
+    todo = deque(enumerate(flows))
+    tasks: list[Any] = []
+    failures: list[Exception] = []
 
     async def work() -> None:
-        nonlocal failed
-        while waiting:
-            index, flow = waiting.pop()
-            if failed and stop_at_error:
-                flow.close()
-                continue
+        while todo and not failures:
+            index, flow = todo.popleft()
             try:
                 outcomes[index] = await flow
-            except SealgateError as error:
-                outcomes[index] = error
-                failed = True
-                if stop_at_error:
-                    for other in tasks:
-                        await _perform(Cancel(other))
+            except Exception as error:  # noqa: BLE001 - raised again below, in the flow that asked
+                if isinstance(error, SealgateError) and not stop_at_error:
+                    outcomes[index] = error
+                    continue
+                failures.append(error)
+                for task in tasks:
+                    await _perform(Cancel(task))
 
-    tasks: list[Any] = []
-    for _ in range(min(limit or len(waiting), len(waiting))):
-        tasks.append(await _perform(Spawn(work())))
-    for task in tasks:
-        await _perform(Join(task))
-    for _, flow in waiting:
-        flow.close()
+    try:
+        if len(flows) == 1:
+            await work()
+        else:
+            for _ in range(len(flows) if limit is None else min(max(limit, 1), len(flows))):
+                tasks.append(await _perform(Spawn(work())))  # noqa: PERF401 - known one by one, to be given up
+            for task in tasks:
+                await _perform(Wait(task))
+    except BaseException:  # this flow itself was given up: nothing that was begun here goes on
+        for task in tasks:
+            await _perform(Cancel(task))
+        raise
+    finally:
+        for _, flow in todo:
+            flow.close()
+    if failures:
+        raise failures[0]
     return outcomes
 
 
@@ -142,7 +153,7 @@ class Task(Generic[T]):
         self._handle = handle
 
     async def wait(self) -> T:
-        """Its result, or its error raised."""
+        """Its result, or its error raised; `UnavailableError` when it was given up."""
         return cast("T", await _perform(Join(self._handle)))
 
     async def cancel(self) -> None:
@@ -151,7 +162,7 @@ class Task(Generic[T]):
 
 
 async def spawn(flow: Flow[T]) -> Task[T]:
-    """Start a flow beside this one."""
+    """Start a flow beside this one. It does not end with the flow that started it, only with the whole run."""
     return Task(await _perform(Spawn(flow)))
 
 
@@ -172,4 +183,3 @@ class Once(Generic[T]):
             if self._task is task:
                 self._task = None
             raise
-

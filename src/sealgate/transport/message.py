@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, Protocol
 
 from sealgate import limits
-
+from sealgate.errors import ProtocolError
 
 Addresses = Literal["any", "not-link-local", "public"]
 
@@ -85,6 +85,41 @@ class Request(NamedTuple):
     """Which addresses may be connected to (`AddressError` otherwise): `public` where the URL came from a public server."""
     seconds: float = 60.0
     """The whole exchange, unless there is a sink."""
+
+
+def check_request(request: Request) -> None:
+    """Raise `ProtocolError` for what would not go out as one request: line ends in a header, spaces in a target (CWE-113).
+
+    Adapters ask before they connect. The message never holds the value: it may be a secret.
+    """
+    url = request.url
+    name_chars = url.host.replace(".", "").replace("-", "").replace("_", "").replace(":", "")
+    if (
+        url.scheme not in {"http", "https"}
+        or not (name_chars.isascii() and name_chars.isalnum())
+        or not 0 < url.port < 65536
+    ):
+        raise ProtocolError("a request to a URL without a scheme, host or port that could be meant")
+    if not (request.method.isascii() and request.method.isalpha() and request.method.isupper()):
+        raise ProtocolError(f"a request to {url.authority} with a method that HTTP does not have")
+    if not url.target.startswith("/") or not _is_plain(url.target) or " " in url.target:
+        raise ProtocolError(f"a request to {url.authority} for a path that needs encoding")
+    for name, value in request.headers:
+        if not (name.isascii() and name.replace("-", "").isalnum()) or name.lower() in _RESERVED:
+            raise ProtocolError(f"a request to {url.authority} with a header that must not be sent")
+        if not _is_plain(value):
+            raise ProtocolError(
+                f"a request to {url.authority} with characters in its {name} header that must not be sent"
+            )
+
+
+_RESERVED = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "proxy-authorization"}
+)
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 class Response(NamedTuple):

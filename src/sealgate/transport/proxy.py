@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from sealgate.errors import UsageError
+from sealgate.transport import address
 from sealgate.transport.message import Url
 
 
@@ -21,6 +21,9 @@ class Proxy(NamedTuple):
     port: int
     authorization: str | None
     """A ready `Proxy-Authorization` value. Never printed."""
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.host}:{self.port})"
 
 
 class Proxies(NamedTuple):
@@ -44,7 +47,7 @@ class Proxies(NamedTuple):
     def for_url(self, url: Url) -> Proxy | None:
         """The proxy to use for `url`, or None."""
         proxy = self.https if url.scheme == "https" else self.http
-        if proxy is None or url.host in {"localhost", "::1"} or url.host.startswith("127."):
+        if proxy is None or address.is_loopback(url.host):
             return None
         for item in self.exempt:
             if item == "*" or _exempts(item, url.host, url.port):
@@ -53,6 +56,7 @@ class Proxies(NamedTuple):
 
 
 def _exempts(item: str, host: str, port: int) -> bool:
+    """One entry of NO_PROXY: a name (and what is below it), `.name` (only below), an address or network, each with a port or not."""
     if "/" in item:
         import ipaddress
 
@@ -61,30 +65,41 @@ def _exempts(item: str, host: str, port: int) -> bool:
         except ValueError:
             return False
     name, colon, only_port = item.rpartition(":")
-    if colon and only_port.isdigit() and not name.endswith(":"):
-        if int(only_port) != port:
+    if colon and (":" not in name or name.endswith("]")):  # else an IPv6 address without a port
+        if only_port != str(port):
             return False
         item = name
-    item = item.strip("[]").removeprefix("*")
+    item = item.removeprefix("[").removesuffix("]")
+    if item.startswith("*."):
+        item = item[1:]
     if item.startswith("."):
         return host.endswith(item)
-    return host == item or host.endswith(f".{item}")
+    return host == item or (not address.is_literal(item) and host.endswith(f".{item}"))
 
 
 def _parse(text: str, variable: str) -> Proxy | None:
     if not text:
         return None
-    parts = urlsplit(text if "://" in text else f"http://{text}")
+    from urllib.parse import unquote, urlsplit
+
     try:
-        port = parts.port or 80
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        host, port = parts.hostname or "", parts.port or 80
     except ValueError:
-        port = 0
-    if parts.scheme != "http" or not parts.hostname or not port:
-        raise UsageError(f"{variable} is not a proxy that can be used here", hint="http://host:port")
+        raise _unusable(variable) from None  # its text may hold the password
+    plain = host.replace(".", "").replace("-", "").replace("_", "").replace(":", "")
+    if parts.scheme != "http" or not (plain.isascii() and plain.isalnum()):
+        raise _unusable(variable)
     authorization = None
     if parts.username is not None:
         import base64
 
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = "Basic " + base64.b64encode(pair.encode()).decode()
-    return Proxy(parts.hostname, port, authorization)
+        authorization = "Basic " + base64.b64encode(pair.encode("utf-8", "replace")).decode("ascii")
+    return Proxy(host, port, authorization)
+
+
+def _unusable(variable: str) -> UsageError:
+    return UsageError(
+        f"{variable} is not a proxy that can be used here", hint="http://host:port, with user:password@ if it asks"
+    )
