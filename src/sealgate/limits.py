@@ -48,6 +48,16 @@ ARCHIVE_RATIO = 200
 """A compressed archive that unpacks to more than this multiple of its size (and more than `ARCHIVE_FREE_BYTES`) is a bomb."""
 ARCHIVE_FREE_BYTES = 256 * 1024 * 1024
 
+# The embedded registry
+UPLOADS = 1024
+"""Uploads that are open at once."""
+UPLOAD_SECONDS = 3600.0
+"""How long an upload that nobody adds to is kept."""
+BODY_SECONDS = 60.0
+"""How long the next piece of a request's body may take."""
+LISTING_PAGE = 1000
+"""Tags, repositories or referrers in one answer; more come by `Link`."""
+
 # The network
 REDIRECTS = 5
 ATTEMPTS = 4
