@@ -37,6 +37,7 @@
     │   ├── KeyMalformedError         key-malformed
     │   ├── KeyIsPrivateError         key-is-private
     │   ├── KeyUnsupportedError       key-unsupported
+    │   ├── KeyExistsError            key-exists
     │   └── PasswordError             key-password
     ├── SigningError                  signing-failed            1
     │   └── NotKeptError              entry-not-kept                a shared tag kept losing our entry

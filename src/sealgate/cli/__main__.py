@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from sealgate.errors import AbortedError, SealgateError, UsageError
+from sealgate.errors import SealgateError, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -80,8 +80,8 @@ def run(argv: Sequence[str], context: Context | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 1
-    except SystemExit as leave:  # argparse: 0 after --help, 2 on wrong usage; nothing else may claim success
-        return leave.code if leave.code in {0, 2} and isinstance(leave.code, int) and _argparse(leave) else 1
+    except SystemExit as leave:  # 0 only from argparse, after --help; nothing else may claim success
+        return 0 if isinstance(leave, _ParserExit) and leave.code == 0 else 1
     except BaseException as error:  # noqa: BLE001 - the last line of defence: no traceback, never exit 0
         if context.environ.get("SEALGATE_TRACEBACK"):
             import traceback
@@ -96,10 +96,6 @@ def run(argv: Sequence[str], context: Context | None = None) -> int:
 
 class _ParserExit(SystemExit):
     """argparse ended the command itself."""
-
-
-def _argparse(leave: SystemExit) -> bool:
-    return isinstance(leave, _ParserExit)
 
 
 def report(error: SealgateError, context: Context) -> None:
@@ -152,7 +148,7 @@ def _dispatch(argv: list[str], context: Context) -> int:
     module = importlib.import_module(f"sealgate.cli.{COMMANDS[name][0]}")
     if arguments.output_file is None:
         return int(module.run(arguments, context))
-    with open(arguments.output_file, "w", encoding="utf-8", newline="\n") as file:  # noqa: PTH123 - start-up
+    with open(arguments.output_file, "w", encoding="utf-8", newline="\n") as file:
         context.stdout = file
         return int(module.run(arguments, context))
 
@@ -171,8 +167,6 @@ def _overview(context: Context) -> None:
         context.out(f"  {name:<18} {text}")
     context.out("\n`sealgate COMMAND --help` explains a command.")
 
-
-__all__ = ["COMMANDS", "AbortedError", "main", "parser", "report", "run"]
 
 if __name__ == "__main__":
     main()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 from sealgate import limits
 from sealgate.errors import UsageError
@@ -27,23 +27,17 @@ class CommandParser(argparse.ArgumentParser):
             self._print_message(message, None)
         raise self._leave(status)
 
-    def print_help(self, file: IO[str] | None = None) -> None:
-        """Print the help."""
-        super().print_help(file)
-
-
-def boolean(text: str) -> bool:
-    """A Go boolean flag's value."""
-    if text.lower() in {"true", "1", "t"}:
-        return True
-    if text.lower() in {"false", "0", "f"}:
-        return False
-    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-
 
 def add_flag(parser: argparse._ActionsContainer, *names: str, default: bool = False, help: str) -> None:  # noqa: A002 - argparse's word
-    """A boolean option: `--name`, `--name=true`, `--name=false`."""
-    parser.add_argument(*names, nargs="?", type=boolean, const=True, default=default, metavar="BOOL", help=help)
+    """A boolean option as Go has it: `--name`, `--name=true`, `--name=false`; never a separate word."""
+    flag = parser.add_argument(*names, action="store_const", const=True, default=default, help=help)
+    for name in names:
+        if name.startswith("--"):
+            for text, value in (("true", True), ("false", False), ("1", True), ("0", False)):
+                parser.add_argument(
+                    f"{name}={text}", dest=flag.dest, action="store_const", const=value, default=default,
+                    help=argparse.SUPPRESS,
+                )  # fmt: skip
 
 
 def duration(text: str) -> float:
@@ -65,7 +59,11 @@ def add_global_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that every command has."""
     group = parser.add_argument_group("global options")
     group.add_argument(
-        "-t", "--timeout", type=duration, default=limits.TOTAL_SECONDS, metavar="DURATION",
+        "-t",
+        "--timeout",
+        type=duration,
+        default=limits.TOTAL_SECONDS,
+        metavar="DURATION",
         help="time-out of the whole command (3m0s)",
     )
     add_flag(group, "-d", "--verbose", help="say more on stderr")

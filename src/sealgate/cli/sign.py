@@ -1,0 +1,195 @@
+"""`sealgate sign`: sign images with keys, in the bundle format, cosign's legacy format, or both."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from sealgate.cli.options import add_flag, duration
+from sealgate.cli.registries import add_registry_arguments, images, parse_annotations
+from sealgate.cli.waiting import add_signing_arguments, refuse_services
+from sealgate.errors import UsageError
+
+if TYPE_CHECKING:
+    from sealgate.cli.context import Context
+    from sealgate.keys.signer import Signer
+    from sealgate.oci.images import Images
+    from sealgate.signing.sign import Format, Signature, SignOptions
+
+HELP = """Sign images. The signature goes where verifiers look: a referrer of the image (bundle format, the default), the
+.sig tag (legacy, for cosign 2.x), or both. With a key no service but the registry is contacted. Signing the same content
+again with the same key adds nothing."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="registry/repository[:tag][@digest], oci:DIR or oci-archive:FILE"
+    )
+    parser.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="private key file or env://VAR (repeatable: every key signs)",
+    )
+    add_flag(parser, "-r", "--recursive", help="sign an index and every image in it")
+    parser.add_argument(
+        "-a", "--annotations", action="append", default=[], metavar="KEY=VALUE", help="sign this with the image"
+    )
+    parser.add_argument("--format", choices=("bundle", "legacy", "both"), help="where to put the signature (bundle)")
+    add_flag(parser, "--new-bundle-format", default=True, help="=false is --format legacy")
+    add_flag(parser, "--upload", default=True, help="=false makes the signature and stores nothing in the registry")
+    parser.add_argument("--bundle", metavar="FILE", help="write the bundle to FILE")
+    parser.add_argument("--output-signature", metavar="FILE", help="write the base64 signature to FILE (legacy format)")
+    parser.add_argument("--output-payload", metavar="FILE", help="write the signed payload to FILE (legacy format)")
+    parser.add_argument(
+        "--sign-container-identity", metavar="NAME", help="the docker-reference to sign (legacy format)"
+    )
+    add_flag(
+        parser,
+        "--record-creation-timestamp",
+        help="set the legacy signature's created time (SOURCE_DATE_EPOCH, or now)",
+    )
+    parser.add_argument(
+        "--signature-digest-algorithm", choices=("sha256", "sha384", "sha512"), metavar="HASH", help="sign this hash"
+    )
+    parser.add_argument("--attachment-tag-prefix", default="", metavar="PREFIX", help="prefix of the .sig tag")
+    parser.add_argument(
+        "--registry-referrers-mode", choices=("legacy", "oci-1-1"), help="accepted; bundles are referrers anyway"
+    )
+    parser.add_argument(
+        "--settle", type=duration, metavar="DURATION",
+        help="how long a shared tag must stand unchanged before we let go (0.15s alone, 1s with others)",
+    )  # fmt: skip
+    add_signing_arguments(parser)
+    add_registry_arguments(parser)
+
+
+def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Sign every image."""
+    refuse_services(arguments)
+    if not arguments.key:
+        raise UsageError("no key to sign with", hint="--key cosign.key; `sealgate generate-key-pair` makes one")
+    options = _options(arguments, context)
+    if arguments.bundle and "bundle" not in options.formats:
+        raise UsageError("--bundle writes the bundle format", hint="leave out --new-bundle-format=false")
+    if (arguments.output_signature or arguments.output_payload) and "legacy" not in options.formats:
+        raise UsageError("--output-signature and --output-payload belong to the legacy format", hint="--format legacy")
+    if not options.upload and not (arguments.bundle or arguments.output_signature or arguments.output_payload):
+        raise UsageError("--upload=false leaves the signature nowhere", hint="--bundle FILE writes it to a file")
+    with ExitStack() as closing:
+        made = context.run(_sign(arguments, context, options, images(arguments, context, closing)))
+    _write_outputs(arguments, made)
+    for signature in made:
+        if not signature.added and options.upload:
+            context.err(
+                f"Already signed: {signature.image} ({signature.format}, key {signature.key}); nothing was added"
+            )
+    return 0
+
+
+_FORMATS: dict[str, tuple[Format, ...]] = {
+    "bundle": ("bundle",),
+    "legacy": ("legacy",),
+    "both": ("bundle", "legacy"),
+}
+
+
+def _options(arguments: argparse.Namespace, context: Context) -> SignOptions:
+    import time
+
+    from sealgate.signing.publish import Settling
+    from sealgate.signing.sign import SignOptions
+
+    chosen = arguments.format or ("bundle" if arguments.new_bundle_format else "legacy")
+    if arguments.format is not None and not arguments.new_bundle_format and arguments.format != "legacy":
+        raise UsageError("--format and --new-bundle-format=false contradict each other")
+    now = time.time()
+    created = None
+    if arguments.record_creation_timestamp:
+        created = _rfc3339(context.environ.get("SOURCE_DATE_EPOCH"), now)
+    settling = Settling()
+    if arguments.settle is not None:
+        settling = Settling(alone=arguments.settle, contended=arguments.settle)
+    docker = context.environ.get("COSIGN_DOCKER_MEDIA_TYPES", "").lower() in {"1", "t", "true"}
+    return SignOptions(
+        formats=_FORMATS[chosen],
+        created=now,
+        annotations=parse_annotations(arguments.annotations),
+        recursive=arguments.recursive,
+        upload=arguments.upload,
+        container_identity=arguments.sign_container_identity,
+        creation_timestamp=created,
+        docker_media_types=docker,
+        tag_prefix=arguments.attachment_tag_prefix,
+        settling=settling,
+    )
+
+
+def _rfc3339(epoch: str | None, now: float) -> str:
+    import time
+
+    if epoch is not None and not (epoch.isascii() and epoch.isdigit() and len(epoch) <= 11):
+        raise UsageError("SOURCE_DATE_EPOCH is not a number of seconds")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(epoch) if epoch is not None else now))
+
+
+async def _sign(
+    arguments: argparse.Namespace, context: Context, options: SignOptions, opened: Images
+) -> list[Signature]:
+    from sealgate.signing.sign import sign
+    from sealgate.transport import flow
+
+    signers = await load_signers(arguments, context)
+    places = [await opened.open(text, writable=options.upload) for text in arguments.images]
+    for place in places:
+        if place.location is not None and place.location.digest is None:
+            context.err(
+                f"note: {place.name} is a tag; what it points to now is signed. A digest (…@sha256:…) says which image is meant"
+            )
+    made = await flow.gather([sign(place, signers, options, context.err) for place in places], limit=8)
+    return [signature for signatures in made for signature in signatures]
+
+
+async def load_signers(arguments: argparse.Namespace, context: Context) -> list[Signer]:
+    """Every `--key`; the password is asked for once."""
+    from sealgate.keys.password import PasswordSource
+    from sealgate.keys.resolve import load_signer
+
+    password = PasswordSource(environ=context.environ, stdin=context.stdin)
+    found: dict[bytes, Signer] = {}
+    for key in arguments.key:
+        signer = await load_signer(
+            key, password=password.read, environ=context.environ, hash_name=arguments.signature_digest_algorithm
+        )
+        found.setdefault(signer.public_key.spki, signer)
+    return list(found.values())
+
+
+def _write_outputs(arguments: argparse.Namespace, made: list[Signature]) -> None:
+    import base64
+
+    bundles = [signature for signature in made if signature.format == "bundle" and signature.content]
+    legacy = [signature for signature in made if signature.format == "legacy" and signature.content]
+    wanted = (
+        (arguments.bundle, [signature.content for signature in bundles]),
+        (arguments.output_signature, [base64.b64encode(signature.signature) for signature in legacy]),
+        (arguments.output_payload, [signature.content for signature in legacy]),
+    )
+    for path, contents in wanted:
+        if path is None or not contents:
+            continue
+        if len(contents) > 1:
+            raise UsageError(f"{len(contents)} signatures were made, and one file was given to write them to")
+        write_file(path, contents[0])
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Write a file, or say why it cannot be."""
+    try:
+        with open(path, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error

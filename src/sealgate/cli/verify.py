@@ -1,0 +1,192 @@
+"""`sealgate verify`: verify the signatures of images, in whatever format they are, and say why or why not."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from sealgate.cli.options import add_flag
+from sealgate.cli.registries import add_registry_arguments, blob_limit, images, parse_annotations
+from sealgate.cli.waiting import add_verification_arguments, refuse_added_checks
+from sealgate.errors import LimitError, SealgateError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sealgate.cli.context import Context
+    from sealgate.oci.images import Images
+    from sealgate.verification.deny import DenyList
+    from sealgate.verification.requirement import Requirement
+    from sealgate.verification.verdict import Verdict
+    from sealgate.verification.verify import Wanted
+
+HELP = """Verify images. Both formats of every image are looked at; with a key no service but the registry is contacted.
+stdout has what cosign prints there; stderr the verdict for a person. Exit codes: 0 all accepted, 10 no signature attached,
+11 no such image, 12 no signature that satisfies, 14 could not ask, 15 no usable key, 16 denied."""
+
+OUTPUTS = ("json", "text", "verdict", "human", "sarif", "junit")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument(
+        "images", nargs="*", metavar="IMAGE", help="registry/repository[:tag][@digest], oci:DIR or oci-archive:FILE"
+    )
+    add_key_arguments(parser)
+    parser.add_argument(
+        "-a", "--annotations", action="append", default=[], metavar="KEY=VALUE", help="must be signed with the image"
+    )
+    add_flag(parser, "-r", "--recursive", help="every image of an index must be signed as well")
+    parser.add_argument("--platform", metavar="OS/ARCH", help="verify this platform's image of an index")
+    add_output_arguments(parser)
+    add_flag(
+        parser,
+        "--check-claims",
+        default=True,
+        help="=false leaves the annotations unchecked; the digest is always checked",
+    )
+    add_flag(parser, "--new-bundle-format", default=True, help="=false looks at the legacy format only")
+    add_flag(parser, "--experimental-oci11", help="accepted; such signatures are found anyway")
+    add_flag(parser, "--local-image", help="IMAGE is the directory of an OCI layout, as oci:DIR")
+    parser.add_argument("--attachment-tag-prefix", default="", metavar="PREFIX", help="prefix of the .sig tag")
+    parser.add_argument(
+        "--max-workers", type=int, default=10, metavar="N", help="accepted; requests run at once anyway"
+    )
+    add_verification_arguments(parser)
+    add_registry_arguments(parser)
+
+
+def add_key_arguments(parser: argparse.ArgumentParser) -> None:
+    """Who must have signed."""
+    parser.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="public key: file, env://VAR or https://… (repeatable)",
+    )
+    parser.add_argument("--require", metavar="any|all|N", help="with several keys: how many of them must have signed")
+    parser.add_argument("--deny", metavar="FILE", help="refuse these digests, keys and identities whatever else holds")
+    parser.add_argument(
+        "--signature-digest-algorithm", choices=("sha256", "sha384", "sha512"), metavar="HASH",
+        help="accept signatures over this hash only",
+    )  # fmt: skip
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """How to say it."""
+    parser.add_argument(
+        "-o", "--output", choices=OUTPUTS, default="json", metavar="FORMAT",
+        help="json (cosign's, the default), text (cosign's), verdict, human, sarif or junit",
+    )  # fmt: skip
+
+
+def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Verify every image; the exit code is that of the first that was not accepted."""
+    from sealgate import limits
+
+    refuse_added_checks(arguments)
+    if not arguments.images:
+        raise UsageError("no image to verify", hint="sealgate verify --key cosign.pub IMAGE")
+    if len(arguments.images) > limits.REFERENCES:
+        raise LimitError(f"more than {limits.REFERENCES} images")
+    names = [f"oci:{name}" if arguments.local_image else name for name in arguments.images]
+    with ExitStack() as closing:
+        found = context.run(_verify(arguments, context, images(arguments, context, closing), names))
+    return show(found, arguments.output, context)
+
+
+async def _verify(arguments: argparse.Namespace, context: Context, opened: Images, names: list[str]) -> list[Verdict]:
+    from sealgate.verification import requirement as requirements
+    from sealgate.verification import verdict as verdicts
+    from sealgate.verification.verify import verify_all
+
+    wanted = await wanted_of(arguments, context)
+    subjects = []
+    failed: dict[int, Verdict] = {}
+    for index, name in enumerate(names):
+        try:
+            subjects.append(await opened.open(name))
+        except UsageError:
+            raise
+        except SealgateError as error:
+            failed[index] = verdicts.from_error(name, name, error, requirements.describe(wanted.requirement))
+    judged = iter(await verify_all(subjects, wanted))
+    found: list[Verdict] = []
+    for index in range(len(names)):
+        found += [failed[index]] if index in failed else next(judged)
+    return found
+
+
+async def wanted_of(arguments: argparse.Namespace, context: Context) -> Wanted:
+    """What the options ask of every image."""
+    from sealgate.verification.verify import Wanted
+
+    return Wanted(
+        requirement=await requirement_of(arguments, context),
+        deny=deny_list(arguments.deny),
+        annotations=parse_annotations(arguments.annotations),
+        check_annotations=arguments.check_claims,
+        tag_prefix=arguments.attachment_tag_prefix,
+        blob_limit=blob_limit(context),
+        recursive=getattr(arguments, "recursive", False),
+        platform=getattr(arguments, "platform", None),
+        bundles=arguments.new_bundle_format,
+        hash_name=arguments.signature_digest_algorithm,
+    )
+
+
+async def requirement_of(arguments: argparse.Namespace, context: Context) -> Requirement:
+    """`--key` and `--require`."""
+    from sealgate.keys.resolve import load_public_key
+    from sealgate.verification import requirement as requirements
+
+    if not arguments.key:
+        raise UsageError("no key to verify with", hint="--key cosign.pub; keyless verification is not in this version")
+    if len(arguments.key) > 1 and arguments.require is None:
+        raise UsageError(
+            f"{len(arguments.key)} keys are given, and not how many of them must have signed",
+            hint="--require any, --require all, or --require 2 (cosign would silently take the last key alone)",
+        )
+    parts = [requirements.SignedBy(await load_public_key(key, environ=context.environ), key) for key in arguments.key]
+    if arguments.require in {None, "any"}:
+        return requirements.any_of(parts)
+    if arguments.require == "all":
+        return requirements.all_of(parts)
+    if not (arguments.require.isascii() and arguments.require.isdigit() and len(arguments.require) < 5):
+        raise UsageError("--require is any, all or a number")
+    return requirements.at_least(int(arguments.require), parts)
+
+
+def deny_list(path: str | None) -> DenyList:
+    """`--deny`."""
+    from sealgate import limits
+    from sealgate.verification import deny
+
+    if path is None:
+        return deny.NOTHING
+    try:
+        with open(path, "rb") as file:
+            data = file.read(limits.DENY_ENTRIES * 400 + 1)
+    except OSError as error:
+        raise UsageError(f"the deny-list {path} cannot be read: {error.strerror}") from error
+    return deny.parse(data, what=path)
+
+
+def show(found: list[Verdict], output: str, context: Context) -> int:
+    """Print the verdicts: data on stdout, people's view on stderr. Returns the exit code."""
+    from sealgate.cli import render
+
+    if output == "human":
+        context.out(render.people(found, render.style(context.stdout, context.environ), verbose=context.verbose))
+    elif output == "verdict":
+        context.out(render.documents(found))
+    elif output == "sarif":
+        context.out(render.sarif(found))
+    elif output == "junit":
+        context.out(render.junit(found))
+    else:
+        context.out(render.cosign(found, text=output == "text"), end="")
+    if output != "human":
+        context.err(render.people(found, context.style(), verbose=context.verbose))
+    return next((verdict.exit_code for verdict in found if not verdict.accepted), 0) if found else 1

@@ -1,0 +1,197 @@
+"""What hangs on an image: cosign's tags (`sha256-<hex>.sig`, `.att`, `.sbom`), the referrers API and its fallback tag.
+
+Finding believes nothing: it brings bytes that hash to their digests, and says what it could not bring. Whether an index
+entry names the right type, or a referrer the right subject, is for the reader of the evidence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sealgate import limits
+from sealgate.digest import Digest
+from sealgate.errors import ContentError, LimitError, ManifestInvalidError, NotFoundError, SealgateError
+from sealgate.oci import manifest as manifests
+from sealgate.oci.descriptor import Descriptor, parse_annotations
+from sealgate.transport import flow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sealgate.oci.store import Manifest, Store
+
+SIGNATURES, ATTESTATIONS, SBOMS = "sig", "att", "sbom"
+
+BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"
+"""Every version of a Sigstore bundle's media type begins so."""
+SIMPLE_SIGNING_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
+ENVELOPE_TYPE = "application/vnd.dsse.envelope.v1+json"
+OCI11_SIGNATURE_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
+"""Config media type of cosign's experimental OCI 1.1 signatures."""
+
+
+class Attachment(NamedTuple):
+    """One layer of one manifest that hangs on an image, or the reason why it could not be brought."""
+
+    origin: str
+    """`referrer`, or the suffix of the tag: `sig`, `att`, `sbom`."""
+    manifest: Digest
+    artifact_type: str | None
+    subject: Digest | None
+    """What the manifest itself says it refers to."""
+    position: int
+    """The layer's number in its manifest, from 1."""
+    layer: Descriptor | None
+    content: bytes
+    problem: SealgateError | None = None
+    manifest_annotations: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_bundle(self) -> bool:
+        """Whether the layer says that it is a Sigstore bundle."""
+        return self.layer is not None and self.layer.media_type.startswith(BUNDLE_TYPE)
+
+
+class Found(NamedTuple):
+    """Everything found on one image, in a stable order, and what could not be asked."""
+
+    attachments: tuple[Attachment, ...]
+    problems: tuple[SealgateError, ...]
+    """Listings that failed: with an `UnavailableError` among them nobody knows what else there is."""
+    referrers_api: bool
+
+
+def tag(digest: Digest, suffix: str, *, prefix: str = "") -> str:
+    """cosign's tag of an image's signatures (`sig`), attestations (`att`) or SBOMs (`sbom`)."""
+    return f"{prefix}{digest.algorithm}-{digest.hex}.{suffix}"
+
+
+def fallback_tag(digest: Digest) -> str:
+    """The referrers tag of the OCI distribution specification, section "Referrers Tag Schema"."""
+    return f"{digest.algorithm}-{digest.hex}"
+
+
+async def find(
+    store: Store,
+    image: Digest,
+    *,
+    suffixes: Iterable[str] = (SIGNATURES,),
+    prefix: str = "",
+    blob_limit: int = limits.EVIDENCE_BYTES,
+    referrers: bool = True,
+    fetch_layers: bool = True,
+) -> Found:
+    """Find what hangs on `image` in `store`: one wave of listings at once, then manifests and layers as they are known.
+
+    Referrers are looked for by the API and by the fallback tag, both: signatures made before a registry got the API
+    stay visible. At most `ATTACHMENTS` are brought.
+    """
+    finder = _Finder(store, image, blob_limit, fetch_layers=fetch_layers)
+    wanted = list(suffixes)
+    listings = [finder.by_referrers()] if referrers else []
+    outcomes = await flow.settle([*listings, *(finder.by_tag(suffix, prefix) for suffix in wanted)])
+    found: list[Attachment] = []
+    problems: list[SealgateError] = list(finder.problems)
+    for outcome in outcomes:
+        if isinstance(outcome, SealgateError):
+            problems.append(outcome)
+        else:
+            found += outcome
+    return Found(tuple(found), tuple(problems), finder.referrers_api)
+
+
+async def list_referrers(store: Store, image: Digest) -> tuple[list[Descriptor], list[SealgateError], bool]:
+    """The descriptors of what refers to `image`, without duplicates; what could not be asked; whether the API exists."""
+    problems: list[SealgateError] = []
+    api, tagged = await flow.settle([_by_api(store, image), _by_fallback(store, image)])
+    listed: list[Descriptor] = []
+    for outcome in (api, tagged):
+        if isinstance(outcome, SealgateError):
+            problems.append(outcome)
+        else:
+            listed += outcome or []
+    unique = {descriptor.digest: descriptor for descriptor in reversed(listed)}
+    unique.pop(image, None)
+    ordered = [descriptor for descriptor in dict.fromkeys(d.digest for d in listed) if descriptor in unique]
+    return [unique[digest] for digest in ordered], problems, not isinstance(api, SealgateError) and api is not None
+
+
+async def _by_api(store: Store, image: Digest) -> list[Descriptor] | None:
+    return await store.list_referrers(image)
+
+
+async def _by_fallback(store: Store, image: Digest) -> list[Descriptor]:
+    index = await store.get_manifest(fallback_tag(image))
+    if index is None or not index.is_index:
+        return []  # `cosign copy` leaves the image itself under this tag
+    return list(manifests.children(index, skip_malformed=True))
+
+
+class _Finder:
+    def __init__(self, store: Store, image: Digest, blob_limit: int, *, fetch_layers: bool) -> None:
+        self._store = store
+        self._image = image
+        self._blob_limit = blob_limit
+        self._fetch_layers = fetch_layers
+        self._blobs: dict[Digest, flow.Once[bytes]] = {}
+        self._count = 0
+        self.problems: list[SealgateError] = []
+        self.referrers_api = False
+
+    async def by_referrers(self) -> list[Attachment]:
+        listed, problems, self.referrers_api = await list_referrers(self._store, self._image)
+        self.problems += problems
+        if len(listed) > limits.ATTACHMENTS:
+            self.problems.append(LimitError(f"{len(listed)} referrers; at most {limits.ATTACHMENTS} are looked at"))
+            listed = listed[: limits.ATTACHMENTS]
+        brought = await flow.gather([self._referrer(descriptor) for descriptor in listed], limit=64)
+        return [attachment for attachments in brought for attachment in attachments]
+
+    async def _referrer(self, descriptor: Descriptor) -> list[Attachment]:
+        try:
+            manifest = await self._store.get_manifest(descriptor.digest)
+            if manifest is None:
+                raise NotFoundError(f"{self._store.name} lists {descriptor.digest}, which is not there")
+            return await self._layers("referrer", manifest)
+        except SealgateError as error:
+            return [Attachment("referrer", descriptor.digest, descriptor.artifact_type, None, 1, None, b"", error)]
+
+    async def by_tag(self, suffix: str, prefix: str) -> list[Attachment]:
+        manifest = await self._store.get_manifest(tag(self._image, suffix, prefix=prefix))
+        return [] if manifest is None else await self._layers(suffix, manifest)
+
+    async def _layers(self, origin: str, manifest: Manifest) -> list[Attachment]:
+        if manifest.is_index:
+            raise ManifestInvalidError(f"{manifest.digest} hangs on the image, but is an index")
+        subject = manifests.subject(manifest)
+        head = Attachment(
+            origin, manifest.digest, manifests.artifact_type(manifest), subject.digest if subject else None, 1, None, b"",
+            None, parse_annotations(manifest.document.get("annotations"), str(manifest.digest)),
+        )  # fmt: skip
+        layers = manifests.layers(manifest)
+        room = max(limits.ATTACHMENTS - self._count, 0)
+        self._count += len(layers)
+        if len(layers) > room:
+            self.problems.append(
+                LimitError(f"{manifest.digest} has more layers than the {limits.ATTACHMENTS} that are looked at")
+            )
+        if not layers:
+            return [head._replace(problem=ManifestInvalidError(f"{manifest.digest} has no layers"))]
+        return await flow.gather(
+            [self._layer(head, position, layer) for position, layer in enumerate(layers[:room], 1)], limit=64
+        )
+
+    async def _layer(self, head: Attachment, position: int, layer: Descriptor) -> Attachment:
+        found = head._replace(position=position, layer=layer)
+        if not self._fetch_layers:
+            return found
+        try:
+            if layer.size > self._blob_limit:
+                raise LimitError(f"{layer.digest} says it has {layer.size} bytes; at most {self._blob_limit} are read")
+            once = self._blobs.setdefault(layer.digest, flow.Once())
+            content = await once.get(lambda: self._store.get_blob(layer.digest, limit=self._blob_limit))
+            if len(content) != layer.size:
+                raise ContentError(f"{layer.digest} has {len(content)} bytes, its descriptor says {layer.size}")
+        except SealgateError as error:
+            return found._replace(problem=error)
+        return found._replace(content=content)

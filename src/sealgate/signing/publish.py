@@ -1,0 +1,139 @@
+"""Adding entries to a tag that others write too, without losing anybody's.
+
+Registries have no conditional PUT: two writers that read, add and write lose one of the entries. With the referrers API
+there is no shared tag and no race. Without it (cosign's `.sig` tag, the referrers fallback tag) this is the rule:
+
+1. read; remember every entry that was ever seen, and one's own;
+2. write the union unless the tag already has it;
+3. read back, at once and again later; whenever anything remembered is missing, go to 2.
+
+A lone writer is done when the tag stood unchanged for a short while. Contention can be seen: entries that appear or
+vanish while we look, or a registry that stumbles over a tag being rewritten. Then we hold on until nothing has changed
+for a longer while. Both while are multiples of the slowest answer of this registry, with a floor. What is promised, and
+what cannot be, is written in docs/concurrency.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, NamedTuple
+
+from sealgate import limits
+from sealgate.errors import LimitError, NotKeptError, ServerFailureError
+from sealgate.oci.store import Manifest, Store
+from sealgate.transport import flow
+
+Entry = Mapping[str, Any]
+"""A descriptor as it stands in the JSON document; foreign fields are kept."""
+
+
+class Settling(NamedTuple):
+    """How long a shared tag must stand unchanged."""
+
+    alone: float = 0.15
+    """Seconds, when nobody else was seen; at least four answers of the registry."""
+    contended: float = 1.0
+    """Seconds, once somebody else was seen; at least sixteen answers of the registry."""
+    give_up: float = 120.0
+    """Seconds after which `NotKeptError` is raised."""
+
+
+class SharedTag(NamedTuple):
+    """A tag that several writers add entries to."""
+
+    store: Store
+    tag: str
+    read_entries: Callable[[Manifest], list[Entry]]
+    """The entries of the manifest under the tag; of a foreign manifest: none."""
+    write_entries: Callable[[list[Entry]], tuple[bytes, str]]
+    """The bytes and media type of a manifest with these entries."""
+    identity: Callable[[Entry], Hashable]
+    """What makes two entries the same."""
+
+
+async def add(
+    shared: SharedTag,
+    entries: list[Entry],
+    *,
+    settling: Settling,
+    before_write: Callable[[list[Entry]], flow.Flow[None]] | None = None,
+) -> None:
+    """Add `entries` and stay until they are there to stay. `before_write` puts up what a manifest needs (its config).
+
+    Raises `NotKeptError` when others keep overwriting the tag, and what the store raises.
+    """
+    mine: dict[Hashable, Entry] = {shared.identity(entry): entry for entry in entries}
+    first = await _read(shared)
+    current, slowest = first.entries, first.seconds
+    known = {**current, **mine}  # every entry ever seen, in order
+    contended = first.stumbled
+    since = started = await flow.now()  # since when the tag has stood as it is
+    pause = 0.0
+    while True:
+        missing = known.keys() - current.keys()
+        if not missing and since == started:
+            return  # everything was there before we came
+        if missing:
+            if len(known) > limits.INDEX_CHILDREN:
+                raise LimitError(
+                    f"{shared.store.name}:{shared.tag} would have more than {limits.INDEX_CHILDREN} entries"
+                )
+            if await flow.now() - started > settling.give_up:
+                raise NotKeptError(
+                    f"{shared.store.name}:{shared.tag} is rewritten by others again and again; our entry may be lost",
+                    hint="try again when fewer sign the same image at once",
+                )
+            began = await flow.now()
+            union = list(known.values())
+            if before_write is not None:
+                await before_write(union)
+            raw, media_type = shared.write_entries(union)
+            await shared.store.put_manifest(raw, media_type, shared.tag)
+            since = await flow.now()
+            slowest = max(slowest, min(since - began, _SLOW))
+            pause = 0.0
+        hold = max(settling.contended, 16 * slowest) if contended else max(settling.alone, 4 * slowest)
+        if not missing and await flow.now() - since >= hold:
+            return
+        await flow.sleep(pause)
+        pause = min(max(2 * pause, slowest, 0.01), hold / 3)
+        answer = await _read(shared)
+        slowest = max(slowest, min(answer.seconds, _SLOW))
+        current = answer.entries
+        appeared = current.keys() - known.keys()
+        vanished = known.keys() - current.keys()
+        if appeared or vanished or answer.stumbled:
+            contended = True
+            since = await flow.now()
+            pause = 0.0
+        known.update({name: current[name] for name in current if name in appeared})
+
+
+_SLOW = 2.0
+"""Seconds: an answer slower than that is no measure for the settling time."""
+
+
+class _Reading(NamedTuple):
+    entries: dict[Hashable, Entry]
+    seconds: float
+    stumbled: bool
+    """The registry failed once: docker-registry does while a tag is being rewritten."""
+
+
+async def _read(shared: SharedTag) -> _Reading:
+    """The entries under the tag, in order.
+
+    A tag that is just being rewritten may be answered by 500; the store has tried several times before it raises, and
+    taking the failure for an empty tag would wipe it.
+    """
+    began = await flow.now()
+    stumbled = False
+    try:
+        manifest = await shared.store.get_manifest(shared.tag)
+    except ServerFailureError:
+        stumbled = True
+        await flow.sleep(0.2)
+        began = await flow.now()
+        manifest = await shared.store.get_manifest(shared.tag)
+    entries = shared.read_entries(manifest) if manifest is not None else []
+    return _Reading({shared.identity(entry): entry for entry in entries}, await flow.now() - began, stumbled)

@@ -1,0 +1,267 @@
+"""Sign images with keys: make the signature, judge it as a verifier would, and put it where verifiers look.
+
+One flow for the command line and the library. Formats: `bundle` (Sigstore bundle v0.3 as a referrer) and `legacy`
+(cosign's `.sig` tag). What stands already, by the same key with the same content, is not written again.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from sealgate.digest import Digest
+from sealgate.errors import ImageNotFoundError, SigningError, UsageError
+from sealgate.evidence import bundle as bundles
+from sealgate.evidence import dsse, legacy, predicates, simple, statement
+from sealgate.keys.signer import Signer, sign_message
+from sealgate.oci import attachments
+from sealgate.oci import manifest as manifests
+from sealgate.oci.attachments import Attachment
+from sealgate.oci.descriptor import Descriptor
+from sealgate.signing.publish import Entry, Settling, SharedTag, add
+from sealgate.transport import flow
+from sealgate.verification import deny
+from sealgate.verification import evidence as evidences
+from sealgate.verification.checks import Asked, SignatureReport, judge
+from sealgate.verification.requirement import SignedBy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sealgate.oci.images import Image
+    from sealgate.oci.store import Manifest, Store
+
+Format = Literal["bundle", "legacy"]
+
+EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
+EMPTY = b"{}"
+IMAGES_AT_ONCE = 8
+
+
+class SignOptions(NamedTuple):
+    """How images are signed."""
+
+    formats: tuple[Format, ...]
+    created: float
+    """The time now, in seconds of the epoch: for the bundle manifest's `created` annotation."""
+    annotations: tuple[tuple[str, str], ...] = ()
+    recursive: bool = False
+    upload: bool = True
+    container_identity: str | None = None
+    """In place of the docker-reference of the legacy format."""
+    creation_timestamp: str | None = None
+    """RFC 3339, for the legacy config's `created`."""
+    docker_media_types: bool = False
+    tag_prefix: str = ""
+    settling: Settling = Settling()
+
+
+class Signature(NamedTuple):
+    """One signature that was made, or found to stand already."""
+
+    image: str
+    digest: Digest
+    format: Format
+    key: str
+    """The fingerprint."""
+    content: bytes
+    """The bundle; or the legacy payload."""
+    signature: bytes
+    added: bool
+    """False when it stood already or nothing was to be uploaded."""
+    stored: str
+    """Where it is: `registry/repository`, for people."""
+
+
+async def sign(
+    where: Image, signers: list[Signer], options: SignOptions, told: Callable[[str], None] = lambda _: None
+) -> list[Signature]:
+    """Sign one image, with `recursive` its children too, by every signer in every format asked for.
+
+    `told` hears what goes on, for people. Raises `ImageNotFoundError`, `SigningError` and what stores and signers raise;
+    signatures that were published before an error stay.
+    """
+    if not signers or not options.formats:
+        raise UsageError("nothing to sign with", hint="--key FILE")
+    image = await where.store.get_manifest(where.which)
+    if image is None:
+        raise ImageNotFoundError(f"{where.name} does not exist", hint="push the image first, then sign it")
+    images = [image]
+    if options.recursive and image.is_index:
+        children = await flow.gather(
+            [_child(where.store, child.digest) for child in manifests.children(image)], limit=IMAGES_AT_ONCE
+        )
+        images += children
+    made = await flow.gather([_sign_one(where, each, signers, options, told) for each in images], limit=IMAGES_AT_ONCE)
+    return [signature for signatures in made for signature in signatures]
+
+
+async def _child(store: Store, digest: Digest) -> Manifest:
+    found = await store.get_manifest(digest)
+    if found is None:
+        raise ImageNotFoundError(f"{store.name}@{digest} is listed by the index and does not exist")
+    return found
+
+
+async def _sign_one(
+    where: Image, image: Manifest, signers: list[Signer], options: SignOptions, told: Callable[[str], None]
+) -> list[Signature]:
+    found = None
+    if options.upload:
+        suffixes = (attachments.SIGNATURES,) if "legacy" in options.formats else ()
+        found = await attachments.find(where.signatures, image.digest, suffixes=suffixes, prefix=options.tag_prefix)
+        for problem in found.problems:
+            raise problem  # what stands there must be known, or entries could be lost
+    made: list[Signature] = []
+    for signer in signers:
+        asked = Asked(image.digest, (SignedBy(signer.public_key, "the key"),), (), True, deny.NOTHING, None)
+        standing = [
+            report
+            for attachment in (found.attachments if found is not None else ())
+            if (evidence := evidences.read(attachment)) is not None and (report := judge(evidence, asked)).accepted
+        ]
+        for format_ in options.formats:
+            made.append(await _make(where, image, signer, asked, format_, standing, options))
+    if options.upload and found is not None:
+        fresh = [signature for signature in made if signature.added]
+        if fresh:
+            told(f"Pushing signature to: {where.signatures.name}")
+        waiting = []
+        if new := [signature for signature in fresh if signature.format == "bundle"]:
+            waiting.append(_publish_bundles(where.signatures, image, new, options, api=found.referrers_api))
+        if new := [signature for signature in fresh if signature.format == "legacy"]:
+            waiting.append(_publish_legacy(where.signatures, image, new, options))
+        await flow.gather(waiting)
+    return made
+
+
+async def _make(
+    where: Image,
+    image: Manifest,
+    signer: Signer,
+    asked: Asked,
+    format_: Format,
+    standing: list[SignatureReport],
+    options: SignOptions,
+) -> Signature:
+    """Make a signature unless the same one stands, and judge it as a verifier would."""
+    annotations = dict(options.annotations)
+    made = Signature(
+        f"{where.store.name}@{image.digest}", image.digest, format_, signer.public_key.fingerprint, b"", b"", False,
+        where.signatures.name,
+    )  # fmt: skip
+    reference = options.container_identity or where.store.name
+    if any(_same(report, format_, annotations, reference) for report in standing):
+        return made
+    if format_ == "bundle":
+        payload = statement.encode_image_signature(image.digest, annotations)
+        signature = await sign_message(signer, dsse.pae(dsse.IN_TOTO, payload))
+        envelope = dsse.Envelope(dsse.IN_TOTO, payload, (dsse.EnvelopeSignature(signature),))
+        content = bundles.encode_dsse(envelope, hint=signer.public_key.hint)
+        layer = Descriptor(bundles.MEDIA_TYPE, len(content), Digest.of(content))
+    else:
+        content = simple.encode(reference, image.digest, annotations)
+        signature = await sign_message(signer, content)
+        layer = Descriptor(
+            legacy.SIMPLE_SIGNING, len(content), Digest.of(content), tuple(legacy.layer_annotations(signature).items())
+        )
+    origin = "referrer" if format_ == "bundle" else attachments.SIGNATURES
+    evidence = evidences.read(Attachment(origin, layer.digest, None, image.digest, 1, layer, content))
+    if evidence is None or not judge(evidence, asked).accepted:
+        raise SigningError("the signature that was made does not verify", hint="nothing was published")
+    return made._replace(content=content, signature=signature, added=options.upload)
+
+
+def _same(report: SignatureReport, format_: Format, annotations: dict[str, str], reference: str) -> bool:
+    if report.format != format_ or report.payload is None or report.payload["optional"] != annotations:
+        return False
+    return format_ == "bundle" or report.payload["reference"] == reference
+
+
+# -- bundle: a referrer (distribution specification, "Pushing Manifests with Subject")
+
+
+async def _publish_bundles(
+    store: Store, image: Manifest, signatures: list[Signature], options: SignOptions, *, api: bool
+) -> None:
+    config = Descriptor(EMPTY_TYPE, len(EMPTY), Digest.of(EMPTY))
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(options.created))
+    annotations = {
+        "dev.sigstore.bundle.content": "dsse-envelope",
+        "dev.sigstore.bundle.predicateType": predicates.IMAGE_SIGNATURE,
+        "org.opencontainers.image.created": created,
+    }
+    bodies = {config.digest: EMPTY, **{Digest.of(signature.content): signature.content for signature in signatures}}
+    await flow.gather([store.put_blob(body, digest) for digest, body in bodies.items()])
+    entries: list[Entry] = []
+    for signature in signatures:
+        layer = Descriptor(bundles.MEDIA_TYPE, len(signature.content), Digest.of(signature.content))
+        raw = manifests.encode_image_manifest(
+            config, [layer], annotations=annotations, subject=image.descriptor(), artifact_type=bundles.MEDIA_TYPE
+        )
+        digest = await store.put_manifest(raw, manifests.OCI_MANIFEST)
+        entry = Descriptor(manifests.OCI_MANIFEST, len(raw), digest, tuple(annotations.items()), bundles.MEDIA_TYPE)
+        entries.append(entry.as_json())
+    if not api:
+        await add(referrers_tag(store, image.digest), entries, settling=options.settling)
+
+
+def referrers_tag(store: Store, image: Digest) -> SharedTag:
+    """The fallback tag of `image`, written as the specification says: real artifact types and annotations, all entries kept."""
+
+    def read(manifest: Manifest) -> list[Entry]:
+        return list(manifest.document["manifests"] or []) if manifest.is_index else []
+
+    def write(entries: list[Entry]) -> tuple[bytes, str]:
+        ordered = sorted(entries, key=lambda entry: str(entry.get("digest")))
+        return manifests.encode_index(ordered), manifests.OCI_INDEX
+
+    return SharedTag(store, attachments.fallback_tag(image), read, write, lambda entry: str(entry.get("digest")))
+
+
+# -- legacy: layers of the .sig manifest
+
+
+async def _publish_legacy(store: Store, image: Manifest, signatures: list[Signature], options: SignOptions) -> None:
+    entries: list[Entry] = []
+    blobs: dict[Digest, bytes] = {}
+    for signature in signatures:
+        digest = Digest.of(signature.content)
+        blobs[digest] = signature.content
+        annotations = legacy.layer_annotations(signature.signature)
+        entries.append(
+            Descriptor(legacy.SIMPLE_SIGNING, len(signature.content), digest, tuple(annotations.items())).as_json()
+        )
+    await flow.gather([store.put_blob(body, digest) for digest, body in blobs.items()])
+    shared, before_write = signature_tag(store, image.digest, options)
+    await add(shared, entries, settling=options.settling, before_write=before_write)
+
+
+def signature_tag(
+    store: Store, image: Digest, options: SignOptions
+) -> tuple[SharedTag, Callable[[list[Entry]], flow.Flow[None]]]:
+    """cosign's `.sig` tag of `image`, and what puts up the config that its manifest needs."""
+    created = options.creation_timestamp or legacy.NO_TIME
+    docker = options.docker_media_types
+
+    def config(entries: list[Entry]) -> bytes:
+        return legacy.config([Digest.parse(entry.get("digest")) for entry in entries], created=created)
+
+    def read(manifest: Manifest) -> list[Entry]:
+        return list(manifest.document.get("layers") or [])
+
+    def write(entries: list[Entry]) -> tuple[bytes, str]:
+        body = config(entries)
+        described = Descriptor(legacy.DOCKER_CONFIG if docker else legacy.OCI_CONFIG, len(body), Digest.of(body))
+        media_type = legacy.DOCKER_MANIFEST if docker else manifests.OCI_MANIFEST
+        return manifests.encode_image_manifest(described, entries, media_type=media_type), media_type
+
+    async def before_write(entries: list[Entry]) -> None:
+        body = config(entries)
+        await store.put_blob(body, Digest.of(body))
+
+    def identity(entry: Entry) -> tuple[str, tuple[tuple[str, str], ...]]:
+        return str(entry.get("digest")), tuple(sorted((entry.get("annotations") or {}).items()))
+
+    tag = attachments.tag(image, attachments.SIGNATURES, prefix=options.tag_prefix)
+    return SharedTag(store, tag, read, write, identity), before_write

@@ -1,0 +1,246 @@
+"""The checks on one piece of evidence against one image. Pure: no I/O, no clock.
+
+A signature is good when every check on it passes. All of them are made even when one has failed, so that a verdict can
+say everything. The numbers are those of docs/verify.md:
+
+(1) it carries exactly one signature;
+(2) the signature verifies with a required key over the very bytes that were fetched;
+(3) those bytes say that they are the signature of an image, of the right kind;
+(4) they name the digest of this image;
+(5) they carry the annotations asked for, all in this one signature;
+(6) no deny-list names the key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sealgate.errors import LimitError, SealgateError, UnavailableError
+from sealgate.evidence import predicates, simple, statement
+from sealgate.evidence.bundle import Bundle
+from sealgate.evidence.dsse import IN_TOTO, Envelope, pae
+from sealgate.verification.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sealgate.digest import Digest
+    from sealgate.evidence.legacy import LegacySignature
+    from sealgate.keys.algorithms import PublicKey
+    from sealgate.verification.deny import DenyList
+    from sealgate.verification.evidence import Evidence
+    from sealgate.verification.requirement import SignedBy
+
+
+class Asked(NamedTuple):
+    """What is asked of each signature. Every field is required: nothing is left unchecked by forgetting it."""
+
+    image: Digest
+    keys: tuple[SignedBy, ...]
+    annotations: tuple[tuple[str, str], ...]
+    check_annotations: bool
+    """False only with --check-claims=false; the report says so."""
+    deny: DenyList
+    hash_name: str | None
+    """Only signatures over this hash count; None: whatever the key's kind is signed with."""
+
+
+class SignatureReport(NamedTuple):
+    """One piece of evidence, judged."""
+
+    label: str
+    format: str
+    manifest: Digest
+    content: Digest | None
+    accepted: bool
+    key: PublicKey | None
+    """The key that the signature verified with."""
+    key_name: str | None
+    key_hint: str | None
+    """Whom the evidence itself names as its signer; unsigned."""
+    scheme: str | None
+    findings: tuple[Finding, ...]
+    kind: str
+    """`signature`, `attestation`, or `unknown` when it could not be read."""
+    payload: dict[str, Any] | None
+    """A good signature's signed content in the form of cosign's output: `critical` and `optional`."""
+    available: bool
+    """False when it could not be fetched: then nobody knows what it is."""
+
+
+def judge(evidence: Evidence, asked: Asked) -> SignatureReport:
+    """Make every check on one piece of evidence."""
+    attachment = evidence.attachment
+    report = SignatureReport(
+        evidence.label, evidence.format, attachment.manifest, attachment.layer.digest if attachment.layer else None,
+        False, None, None, None, None, (), "unknown", None, True,
+    )  # fmt: skip
+    if evidence.content is None:
+        return _unreadable(report, evidence.problem)
+    if isinstance(evidence.content, Bundle):
+        report = _judge_bundle(report, evidence.content, asked)
+    else:
+        report = _judge_legacy(report, evidence.content, asked)
+    if attachment.subject is not None and attachment.subject != asked.image:
+        finding = Finding(
+            "referrer-subject-mismatch", "failed", f"its manifest refers to another image, {attachment.subject}"
+        )
+        report = report._replace(findings=(*report.findings, finding))
+    # A good signature passed something, and failed nothing (invariant 3).
+    accepted = (
+        report.kind == "signature"
+        and report.key is not None
+        and {"signature-verified", "subject-verified"} <= {finding.code for finding in report.findings}
+        and not any(finding.outcome == "failed" for finding in report.findings)
+    )
+    return report._replace(accepted=accepted, payload=report.payload if accepted else None)
+
+
+def _unreadable(report: SignatureReport, problem: SealgateError | None) -> SignatureReport:
+    message = problem.message if problem is not None else "it is empty"
+    if isinstance(problem, UnavailableError):
+        finding = Finding("evidence-unavailable", "failed", f"could not be fetched: {message} [{problem.code}]")
+        return report._replace(findings=(finding,), available=False)
+    code = "evidence-limit" if isinstance(problem, LimitError) else "evidence-malformed"
+    detail = f" [{problem.code}]" if problem is not None else ""
+    return report._replace(findings=(Finding(code, "failed", f"cannot be read: {message}{detail}"),))
+
+
+def _judge_bundle(report: SignatureReport, bundle: Bundle, asked: Asked) -> SignatureReport:
+    envelope = bundle.content
+    report = report._replace(key_hint=bundle.public_key_hint)
+    if not isinstance(envelope, Envelope):
+        finding = Finding("evidence-unsupported", "failed", "holds the signature of a file, not of an image")
+        return report._replace(findings=(finding,), kind="signature")
+    findings: list[Finding] = []
+    key = scheme = None
+    if len(envelope.signatures) != 1:  # (1)
+        findings.append(
+            Finding("signature-count", "failed", f"has {len(envelope.signatures)} signatures, one is needed")
+        )
+    else:  # (2)
+        signature = envelope.signatures[0].sig
+        key, scheme, finding = _verify(
+            signature, pae(envelope.payload_type, envelope.payload), asked, bundle.public_key_hint
+        )
+        findings.append(finding)
+    kind = "signature"
+    payload = None
+    try:
+        if envelope.payload_type != IN_TOTO:  # (3)
+            raise _OtherTypeError(f"its payload is of type {envelope.payload_type!r}")
+        found = statement.parse(envelope.payload)
+        if found.predicate_type != predicates.IMAGE_SIGNATURE:
+            kind = "attestation"
+            raise _OtherTypeError(f"is an attestation of type {found.predicate_type}, not a signature")
+        findings.append(Finding("predicate-type-verified", "passed", "says that it is the signature of an image"))
+        subjects = statement.subjects_of(found, asked.image)
+        if not subjects:  # (4)
+            findings.append(_other_subject([f"{alg}:{value}" for s in found.subjects for alg, value in s.digests]))
+        else:
+            findings.append(Finding("subject-verified", "passed", f"is for this image, {asked.image}"))
+            annotations = subjects[0].annotations
+            findings.append(_annotations(annotations, asked))  # (5)
+            payload = {"type": predicates.IMAGE_SIGNATURE, "reference": None, "optional": annotations}
+    except _OtherTypeError as other:
+        findings.append(Finding("not-an-image-signature", "failed", str(other)))
+    except SealgateError as error:
+        findings.append(Finding("evidence-malformed", "failed", f"cannot be read: {error.message} [{error.code}]"))
+    return _with_key(report, key, scheme, findings, asked)._replace(kind=kind, payload=payload)
+
+
+class _OtherTypeError(Exception):
+    """What was signed is something else than the signature of an image."""
+
+
+def _judge_legacy(report: SignatureReport, legacy: LegacySignature, asked: Asked) -> SignatureReport:
+    key, scheme, finding = _verify(legacy.signature, legacy.payload, asked, None)  # (1), (2)
+    findings = [finding]
+    payload = None
+    try:
+        found = simple.parse(legacy.payload)
+        if found.kind == simple.TYPE:  # (3)
+            findings.append(Finding("payload-type-verified", "passed", "says that it is the signature of an image"))
+        else:
+            findings.append(Finding("payload-type-mismatch", "failed", f"says that it is a {found.kind!r}"))
+        if found.digest == asked.image:  # (4)
+            findings.append(Finding("subject-verified", "passed", f"is for this image, {asked.image}"))
+            findings.append(_annotations(found.optional, asked))  # (5)
+            payload = {"type": found.kind, "reference": found.docker_reference, "optional": found.optional}
+        else:
+            findings.append(_other_subject([str(found.digest)]))
+    except SealgateError as error:
+        findings.append(Finding("evidence-malformed", "failed", f"cannot be read: {error.message} [{error.code}]"))
+    return _with_key(report, key, scheme, findings, asked)._replace(kind="signature", payload=payload)
+
+
+def _with_key(
+    report: SignatureReport, key: SignedBy | None, scheme: str | None, findings: Sequence[Finding], asked: Asked
+) -> SignatureReport:
+    found = list(findings)
+    if key is not None:
+        reason = asked.deny.key(key.key.fingerprint)  # (6)
+        if reason is not None:
+            found.append(Finding("denied-key", "failed", f"the key {key.key.fingerprint} is denied: {reason}"))
+    return report._replace(
+        key=key.key if key else None, key_name=key.name if key else None, scheme=scheme, findings=tuple(found)
+    )
+
+
+def _verify(
+    signature: bytes, message: bytes, asked: Asked, hint: str | None
+) -> tuple[SignedBy | None, str | None, Finding]:
+    """(2) Try every required key; the one that the hint names first. The hint decides nothing else."""
+    if not signature:
+        return None, None, Finding("signature-missing", "failed", "carries an empty signature")
+    for signed_by in sorted(asked.keys, key=lambda candidate: candidate.key.hint != hint):
+        scheme = signed_by.key.verify(signature, message)
+        if scheme is not None and asked.hash_name is not None and not scheme.endswith(f"-{asked.hash_name}"):
+            return (
+                None,
+                None,
+                Finding("signature-hash-mismatch", "failed", f"is {scheme}, and {asked.hash_name} is asked for"),
+            )
+        if scheme is not None:
+            return (
+                signed_by,
+                scheme,
+                Finding(
+                    "signature-verified",
+                    "passed",
+                    f"signed by {signed_by.name} ({signed_by.key.fingerprint}, {scheme})",
+                ),
+            )
+    named = next((candidate for candidate in asked.keys if candidate.key.hint == hint), None)
+    if named is not None:
+        return (
+            None,
+            None,
+            Finding(
+                "signature-invalid", "failed", f"names {named.name} as its key, but does not verify with it: altered"
+            ),
+        )
+    wanted = ", ".join(f"{candidate.name} ({candidate.key.fingerprint})" for candidate in asked.keys)
+    signer = f"signed by key SHA256:{hint.rstrip('=')}, " if hint else "signed by another key, or altered: "
+    return None, None, Finding("signature-key-mismatch", "failed", f"{signer}not by {wanted}")
+
+
+def _other_subject(named: Sequence[str]) -> Finding:
+    shown = ", ".join(named[:3]) + (", …" if len(named) > 3 else "")
+    return Finding("signature-subject-mismatch", "failed", f"is for another image, {shown or 'none is named'}")
+
+
+def _annotations(found: Mapping[str, object], asked: Asked) -> Finding:
+    """(5) cosign compares text with text: an annotation that is no string matches nothing."""
+    if not asked.check_annotations:
+        return Finding("annotations-not-checked", "skipped", "annotations were not checked (--check-claims=false)")
+    for name, value in asked.annotations:
+        if name not in found:
+            return Finding("annotation-mismatch", "failed", f"has no annotation {name!r}")
+        if found[name] != value:
+            return Finding(
+                "annotation-mismatch", "failed", f"its annotation {name!r} is {found[name]!r}, not {value!r}"
+            )
+    if not asked.annotations:
+        return Finding("annotations-verified", "skipped", "no annotation was asked for")
+    return Finding("annotations-verified", "passed", "carries the annotations asked for")

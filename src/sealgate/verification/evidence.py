@@ -1,0 +1,58 @@
+"""One parsed signature with all that came along, made from an attachment. Nothing in it is believed yet. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sealgate.errors import ContentError, SealgateError
+from sealgate.oci import attachments
+
+if TYPE_CHECKING:
+    from sealgate.evidence.bundle import Bundle
+    from sealgate.evidence.legacy import LegacySignature
+    from sealgate.oci.attachments import Attachment
+
+
+class Evidence(NamedTuple):
+    """What one attachment says."""
+
+    attachment: Attachment
+    content: Bundle | LegacySignature | None
+    """None when it could not be fetched or read; then `problem` says why."""
+    problem: SealgateError | None
+
+    @property
+    def format(self) -> str:
+        """`bundle` or `legacy`."""
+        return "bundle" if self.attachment.is_bundle else "legacy"
+
+    @property
+    def label(self) -> str:
+        """For people: `bundle sha256:ff8e…` or `.sig #1 sha256:ab83…`."""
+        layer = self.attachment.layer
+        digest = str(layer.digest if layer is not None else self.attachment.manifest)
+        if self.attachment.origin != "referrer":
+            return f".{self.attachment.origin} #{self.attachment.position} {digest}"
+        return f"{self.format} {digest}"
+
+
+def read(attachment: Attachment) -> Evidence | None:
+    """Parse an attachment; None when it is no signature in any format (an SBOM, another tool's artifact)."""
+    layer = attachment.layer
+    if attachment.problem is not None or layer is None:
+        return Evidence(attachment, None, attachment.problem or ContentError("no layer"))
+    if attachment.origin == "referrer" and not attachment.is_bundle:
+        oci11 = attachment.artifact_type == attachments.OCI11_SIGNATURE_TYPE
+        if not oci11 and layer.media_type != attachments.SIMPLE_SIGNING_TYPE:
+            return None
+    try:
+        if attachment.is_bundle:
+            from sealgate.evidence import bundle
+
+            return Evidence(attachment, bundle.parse(attachment.content), None)
+        from sealgate.evidence import legacy
+
+        content = legacy.parse_layer(attachment.content, dict(layer.annotations), layer.media_type)
+    except SealgateError as error:
+        return Evidence(attachment, None, error)
+    return Evidence(attachment, content, None)

@@ -1,0 +1,60 @@
+"""The codes of findings: what one check on one piece of evidence can say. Codes are never renamed.
+
+Each code has the check it belongs to and what to do about it. The documentation's list is made from this table.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Outcome = Literal["passed", "failed", "skipped"]
+
+
+class Finding(NamedTuple):
+    """One check on one piece of evidence."""
+
+    code: str
+    outcome: Outcome
+    message: str
+    """A sentence for people. Foreign text in it is not escaped yet."""
+
+    @property
+    def remedy(self) -> str | None:
+        """What to do about it."""
+        return CODES[self.code]
+
+
+CODES: dict[str, str | None] = {
+    # The signature itself
+    "signature-verified": None,
+    "signature-key-mismatch": "check that this is the key of who signed; `sealgate tree IMAGE` lists what is attached",
+    "signature-invalid": "the signature or what it covers was altered after signing; sign again",
+    "signature-hash-mismatch": "leave out --signature-digest-algorithm to accept what the key's kind is signed with",
+    "signature-missing": "the attached object carries no signature; sign again",
+    "signature-count": "a bundle has exactly one signature; this was not made by cosign or sealgate",
+    # What was signed
+    "subject-verified": None,
+    "signature-subject-mismatch": "was the image rebuilt after it was signed? Sign the image that is there now",
+    "referrer-subject-mismatch": "the manifest refers to another image; it does not belong here",
+    "predicate-type-verified": None,
+    "not-an-image-signature": "an attestation proves something else than a signature; see `sealgate verify-attestation`",
+    "payload-type-verified": None,
+    "payload-type-mismatch": "the key signed something else than an image",
+    "annotations-verified": None,
+    "annotation-mismatch": "the annotations asked for by -a must all stand in one signature",
+    "annotations-not-checked": "leave out --check-claims=false to have them checked",
+    # Evidence that could not be read
+    "evidence-malformed": "the attached object is broken; `sealgate clean` removes it",
+    "evidence-unsupported": "signed in a way that a key cannot verify",
+    "evidence-unavailable": "ask again later: whether this signature is good is not known",
+    "evidence-limit": "more is attached than is looked at; `sealgate clean` removes what is not needed",
+    # Trust
+    "transparency-log-not-asked": "--require-tlog asks for a log entry",
+    "denied-digest": "the deny-list names this image",
+    "denied-key": "the deny-list names this key",
+    # The image
+    "image-not-found": "check the name, the tag and the registry",
+    "no-signature": "sign it: `sealgate sign --key cosign.key IMAGE`",
+    "no-matching-signature": None,
+    "accepted": None,
+}

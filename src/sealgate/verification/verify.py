@@ -1,0 +1,150 @@
+"""Verify images: find the evidence, judge it, decide. One flow for the command line, the library and servers.
+
+The digest that is resolved first is the one that is checked and reported; nothing is asked by tag afterwards. When the
+digest is known beforehand, the manifest, the referrers, the fallback tag and the signature tag are asked for at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sealgate import limits
+from sealgate.errors import ImageNotFoundError, NotFoundError, SealgateError
+from sealgate.oci import attachments
+from sealgate.oci import manifest as manifests
+from sealgate.transport import flow
+from sealgate.verification import evidence as evidences
+from sealgate.verification import requirement as requirements
+from sealgate.verification import verdict as verdicts
+from sealgate.verification.checks import Asked, judge
+
+if TYPE_CHECKING:
+    from sealgate.digest import Digest
+    from sealgate.oci.images import Image
+    from sealgate.oci.store import Manifest
+    from sealgate.verification.deny import DenyList
+    from sealgate.verification.requirement import Requirement
+    from sealgate.verification.verdict import Verdict
+
+IMAGES_AT_ONCE = 16
+
+
+class Wanted(NamedTuple):
+    """What is asked of every image of a run."""
+
+    requirement: Requirement
+    deny: DenyList
+    annotations: tuple[tuple[str, str], ...] = ()
+    check_annotations: bool = True
+    tag_prefix: str = ""
+    blob_limit: int = limits.EVIDENCE_BYTES
+    recursive: bool = False
+    platform: str | None = None
+    bundles: bool = True
+    """False: only the legacy format counts, and referrers are not asked for."""
+    hash_name: str | None = None
+    """Only signatures over this hash count."""
+
+
+async def verify_all(subjects: list[Image], wanted: Wanted) -> list[list[Verdict]]:
+    """Verify several images at once. One list an image, in the order given: with `recursive` the children follow it."""
+    return await flow.gather([verify(subject, wanted) for subject in subjects], limit=IMAGES_AT_ONCE)
+
+
+async def verify(subject: Image, wanted: Wanted) -> list[Verdict]:
+    """Verify one image, with `recursive` its children too. Never raises a `SealgateError`: it is in the verdict."""
+    if not wanted.recursive and wanted.platform is None:
+        return [await _judged(subject, wanted)]
+    try:
+        image = await _resolve(subject)
+        if wanted.platform is not None:
+            subject = subject._replace(which=_child(image, wanted.platform, subject.name))
+            return [await _judged(subject, wanted)]
+        listed = manifests.children(image)
+    except SealgateError as error:
+        return [_failed(subject, wanted, error)]
+    subjects = [subject._replace(which=image.digest)] + [
+        subject._replace(name=f"{subject.store.name}@{child.digest}", which=child.digest) for child in listed
+    ]
+    return await flow.gather([_judged(each, wanted) for each in subjects], limit=IMAGES_AT_ONCE)
+
+
+async def _judged(subject: Image, wanted: Wanted) -> Verdict:
+    try:
+        return await _verify_one(subject, wanted)
+    except SealgateError as error:
+        return _failed(subject, wanted, error)
+
+
+def _failed(subject: Image, wanted: Wanted, error: SealgateError) -> Verdict:
+    return verdicts.from_error(subject.name, subject.store.name, error, requirements.describe(wanted.requirement))
+
+
+async def _resolve(subject: Image) -> Manifest:
+    image = await subject.store.get_manifest(subject.which)
+    if image is None:
+        raise ImageNotFoundError(
+            f"{subject.name} does not exist", hint="check the name and the tag; with another registry, sign in first"
+        )
+    return image
+
+
+def _child(index: Manifest, platform: str, name: str) -> Digest:
+    if not index.is_index:
+        raise NotFoundError(f"{name} is no index: it has no platforms", hint="leave out --platform")
+    found = [child for child in manifests.children(index) if child.platform is not None]
+    same = [child for child in found if child.platform == platform] or [
+        child for child in found if (child.platform or "").startswith(f"{platform}/")
+    ]
+    if len(same) != 1:
+        there = ", ".join(child.platform or "" for child in found)
+        raise NotFoundError(f"{name} has {len(same)} images for {platform}; there are: {there}")
+    return same[0].digest
+
+
+async def _verify_one(subject: Image, wanted: Wanted) -> Verdict:
+    if isinstance(subject.which, str):
+        digest = (await _resolve(subject)).digest
+        found = await _find(subject, digest, wanted)
+    else:
+        digest = subject.which
+        found = await _beside(_find(subject, digest, wanted), _resolve(subject))
+    asked = Asked(
+        digest,
+        requirements.keys(wanted.requirement),
+        wanted.annotations,
+        wanted.check_annotations,
+        wanted.deny,
+        wanted.hash_name,
+    )
+    read = [evidences.read(attachment) for attachment in found.attachments]
+    reports = tuple(judge(evidence, asked) for evidence in read if evidence is not None)
+    return verdicts.decide(
+        image=subject.name,
+        repository=subject.store.name,
+        digest=digest,
+        requirement=wanted.requirement,
+        reports=reports,
+        problems=found.problems,
+        denied=wanted.deny.digest(digest),
+        others=sum(evidence is None for evidence in read),
+    )
+
+
+async def _beside(finding: flow.Flow[attachments.Found], resolving: flow.Flow[Manifest]) -> attachments.Found:
+    """Ask for the evidence and for the image at once; that the image does not exist comes first."""
+    task = await flow.spawn(finding)
+    try:
+        await resolving
+    except SealgateError:
+        await task.cancel()
+        raise
+    return await task.wait()
+
+
+def _find(subject: Image, digest: Digest, wanted: Wanted) -> flow.Flow[attachments.Found]:
+    return attachments.find(
+        subject.signatures, digest, suffixes=(attachments.SIGNATURES,), prefix=wanted.tag_prefix,
+        blob_limit=wanted.blob_limit,
+        referrers=wanted.bundles,
+    )  # fmt: skip
