@@ -183,7 +183,7 @@ def _read(path: str, *, namespaces: bool) -> _File | None:
         return None
     except OSError as error:
         raise UsageError(f"cannot read the credentials in {path}: {error.strerror}") from error
-    if not data.strip():
+    if len(data) <= limits.CONFIG_FILE_BYTES and not data.strip():
         return None
     try:
         document = strictjson.parse_object(data, limit=limits.CONFIG_FILE_BYTES, what=path)
@@ -292,7 +292,7 @@ def _parse_entry(entry: object, key: str, path: str) -> Credentials | None:
         username, colon, password = text.partition(":")
         password = password.rstrip("\0")
         if not colon or not username:
-            raise UsageError(f"{path}: 'auth' of {ascii(key[:100])} is not base64 of user:password") from None
+            raise UsageError(f"{path}: 'auth' of {ascii(key[:100])} is not base64 of user:password")
     return _checked(username, password, fields["identitytoken"], fields["registrytoken"], path)
 
 
