@@ -308,6 +308,8 @@ def test_resolve_url(location, expected) -> None:
         "/x\ny",
         "/x y",
         "//b.test:0/",
+        "//[",
+        "//[]",
         "/ü",
     ],
 )

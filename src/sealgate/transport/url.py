@@ -54,8 +54,14 @@ def resolve_url(base: Url, location: str) -> Url:
     Raises `ProtocolError`.
     """
     _check_text(location)
-    if re.match("[A-Za-z][A-Za-z0-9+.-]*:(?!//)", location):
-        raise _invalid(location, "a scheme without a host")
+    scheme = re.match("[A-Za-z][A-Za-z0-9+.-]*:", location)
+    if scheme is not None:
+        if not location.startswith("//", scheme.end()):
+            raise _invalid(location, "a scheme without a host")
+        return parse_url(location)
+    if location.startswith("//"):
+        return parse_url(f"{base.scheme}:{location}")
+    # A path or query: only now urljoin, which reads hosts otherwise than we do.
     return parse_url(urljoin(f"{base.scheme}://{base.authority}{base.target}", location))
 
 
