@@ -37,12 +37,13 @@ class Authority:
         self.certificate = folder / "ca.pem"
         self.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, *names: str, client: bool = False) -> Certificate:
-        """A certificate for host names and addresses (a server's), or for a client."""
+    def issue(self, *names: str, client: bool = False, expired: bool = False) -> Certificate:
+        """A certificate for host names and addresses (a server's), or for a client; `expired` an hour ago."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
-        builder = _builder(subject, self._name, key.public_key())
+        ends = -_DAY / 24 if expired else _DAY
+        builder = _builder(subject, self._name, key.public_key(), ends)
         builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(sign=False), critical=True)
@@ -62,11 +63,13 @@ class Authority:
         return files
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, ends: datetime.timedelta = _DAY
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder(issuer_name=issuer, subject_name=subject, public_key=key)
     builder = builder.serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - _DAY).not_valid_after(now + _DAY)
+    builder = builder.not_valid_before(now - _DAY).not_valid_after(now + ends)
     return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
 
 
