@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import Any, NoReturn
 
 from sealgate import limits
@@ -14,8 +13,41 @@ class CommandParser(argparse.ArgumentParser):
     """argparse with cosign's habits: no abbreviations, `--flag=false` for booleans, wrong usage is a `UsageError`."""
 
     def __init__(self, *, leave: type[SystemExit] = SystemExit, **settings: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=argparse.HelpFormatter, **settings)
+        super().__init__(allow_abbrev=False, formatter_class=_Formatter, **settings)
         self._leave = leave
+        self.commands: argparse._SubParsersAction[argparse.ArgumentParser] | None = None
+
+    def add_subparsers(self, **settings: Any) -> Any:
+        """Commands of a group: parsers of this class that leave as this one does."""
+        settings["parser_class"] = lambda **more: CommandParser(leave=self._leave, **more)
+        self.commands = super().add_subparsers(**settings)
+        return self.commands
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Take boolean options out first: argparse has no `--flag=false`. The last one given counts."""
+        flags = {
+            name: action.dest for action in self._actions if isinstance(action, _Flag) for name in action.option_strings
+        }
+        values: dict[str, bool] = {}
+        rest: list[str] = []
+        words = list(args if args is not None else [])
+        for position, word in enumerate(words):
+            if word == "--":
+                rest += words[position:]
+                break
+            name, equals, text = word.partition("=")
+            if name not in flags or not name.startswith("--"):
+                rest.append(word)
+            elif not equals:
+                values[flags[name]] = True
+            elif text.lower() in _BOOLEANS:
+                values[flags[name]] = _BOOLEANS[text.lower()]
+            else:
+                self.error(f"{name} is true or false, not {text[:40]!a}")
+        found, unknown = super().parse_known_args(rest, namespace)
+        for dest, value in values.items():
+            setattr(found, dest, value)
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         """Wrong usage."""
@@ -28,20 +60,30 @@ class CommandParser(argparse.ArgumentParser):
         raise self._leave(status)
 
 
-def add_flag(parser: argparse._ActionsContainer, *names: str, default: bool = False, help: str) -> None:  # noqa: A002 - argparse's word
+_BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+"""What Go takes for a boolean."""
+
+
+class _Flag(argparse._StoreConstAction):  # noqa: SLF001 - the only way to know our own actions again
+    """A boolean option."""
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Help of a fixed width: asking the terminal imports 2 ms worth of modules, for every option that is added."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=110)
+
+
+def add_flag(parser: argparse._ActionsContainer, *names: str, default: bool | None = False, help: str) -> None:  # noqa: A002 - argparse's word
     """A boolean option as Go has it: `--name`, `--name=true`, `--name=false`; never a separate word."""
-    flag = parser.add_argument(*names, action="store_const", const=True, default=default, help=help)
-    for name in names:
-        if name.startswith("--"):
-            for text, value in (("true", True), ("false", False), ("1", True), ("0", False)):
-                parser.add_argument(
-                    f"{name}={text}", dest=flag.dest, action="store_const", const=value, default=default,
-                    help=argparse.SUPPRESS,
-                )  # fmt: skip
+    parser.add_argument(*names, action=_Flag, const=True, default=default, help=help)
 
 
 def duration(text: str) -> float:
     """A Go duration (`1m30s`, `500ms`) or a number of seconds, as seconds."""
+    import re
+
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text, re.ASCII):
         value = float(text)
     else:
@@ -56,7 +98,11 @@ def duration(text: str) -> float:
 
 
 def add_global_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that every command has."""
+    """The options that every command has; of a group of commands, each of them."""
+    if isinstance(parser, CommandParser) and parser.commands is not None:
+        for command in parser.commands.choices.values():
+            add_global_arguments(command)
+        return
     group = parser.add_argument_group("global options")
     group.add_argument(
         "-t",

@@ -50,10 +50,8 @@ def refuse_added_checks(arguments: Namespace) -> None:
 def add_signing_arguments(parser: ArgumentParser) -> None:
     """The flags of cosign's sign commands about services."""
     group = parser.add_argument_group("accepted from cosign; with a key no service is asked anyway")
-    add_flag(group, "--tlog-upload", help="only --tlog-upload=false, which is what happens anyway")
-    parser.set_defaults(tlog_upload=None)
-    add_flag(group, "--use-signing-config", help="only --use-signing-config=false")
-    parser.set_defaults(use_signing_config=None)
+    add_flag(group, "--tlog-upload", default=None, help="only --tlog-upload=false, which is what happens anyway")
+    add_flag(group, "--use-signing-config", default=None, help="only --use-signing-config=false")
     group.add_argument("--signing-config", metavar="FILE", help="only one that names no service")
     add_flag(group, "-y", "--yes", help="answer every question with yes")
     for name in ("--rekor-url", "--fulcio-url", "--oidc-issuer", "--oidc-client-id", "--identity-token",

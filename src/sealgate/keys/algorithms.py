@@ -35,6 +35,26 @@ HASHES: dict[HashName, hashes.HashAlgorithm] = {
 }
 
 
+class Ecdsa(ec.ECDSA):
+    """ECDSA with random nonces.
+
+    The base's constructor imports the whole back end, to ask whether it could do without them: 8 ms of start-up.
+    """
+
+    def __init__(self, algorithm: hashes.HashAlgorithm) -> None:
+        self._hash = algorithm
+
+    @property
+    def algorithm(self) -> hashes.HashAlgorithm:
+        """The hash."""
+        return self._hash
+
+    @property
+    def deterministic_signing(self) -> bool:
+        """RFC 6979: no."""
+        return False
+
+
 class _Curve(NamedTuple):
     curve: ec.EllipticCurve
     identifier: bytes
@@ -119,7 +139,7 @@ class PublicKey:
         curve = _CURVES.get(self._algorithm)
         if curve is not None:
             for name in curve.hashes:
-                if _holds(self._handle, signature, message, ec.ECDSA(HASHES[name])):
+                if _holds(self._handle, signature, message, Ecdsa(HASHES[name])):
                     return f"{self._algorithm}-{name}"
             return None
         if self._algorithm == "ed25519":
