@@ -169,7 +169,8 @@ class _ArchiveFiles(Files):
             if member.size > limits.LAYOUT_INDEX_BYTES:
                 raise LimitError(f"archive {self.path}: {name} is larger than {limits.LAYOUT_INDEX_BYTES} bytes")
             if name in _DOCKER:
-                self._extra[name] = data.read(member.size)
+                with _broken(self.path):
+                    self._extra[name] = data.read(member.size)
             else:
                 self._store((name,), data, member)
         else:
@@ -179,7 +180,8 @@ class _ArchiveFiles(Files):
         with self._new_file(where) as fd:
             left = member.size
             while left:
-                chunk = data.read(min(CHUNK, left))
+                with _broken(self.path):
+                    chunk = data.read(min(CHUNK, left))
                 if not chunk:
                     raise LayoutInvalidError(f"archive {self.path} is cut off")
                 write_all(fd, chunk)
@@ -188,28 +190,22 @@ class _ArchiveFiles(Files):
     def _members(self) -> Iterator[tuple[str, _Member, IO[bytes]]]:
         """Every regular file: its name, where it is, its bytes to be read before the next one is asked for."""
         import tarfile
-        import zlib
 
         count = 0
         stream = _Bounded(self._raw(), os.fstat(self._archive.fileno()).st_size if self._compressed else None)
-        try:
-            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_tar_info(), errorlevel=2) as tar:  # type: ignore[call-overload]
-                while (info := tar.next()) is not None:
-                    count += 1
-                    if count > limits.LAYOUT_ENTRIES:
-                        raise LimitError(f"archive {self.path} has more than {limits.LAYOUT_ENTRIES} members")
-                    tar.members = []  # a stream is never gone back in
-                    name = self._name(info)
-                    if name is None:
-                        continue
-                    data = tar.extractfile(info)
-                    if data is None:
-                        raise LayoutInvalidError(f"archive {self.path}: {_shown(name)} is not a file")
-                    yield name, _Member(info.offset_data, info.size), data
-        except (tarfile.TarError, EOFError, zlib.error, ValueError, RecursionError) as error:
-            raise LayoutInvalidError(f"archive {self.path} is not a whole tar file: {str(error)[:100]}") from error
-        except OSError as error:  # gzip.BadGzipFile among them
-            raise LayoutInvalidError(f"archive {self.path} cannot be read: {str(error)[:100]}") from error
+        with _broken(self.path), tarfile.open(fileobj=stream, mode="r|", tarinfo=_tar_info()) as tar:  # type: ignore[call-overload]
+            while (info := tar.next()) is not None:
+                count += 1
+                if count > limits.LAYOUT_ENTRIES:
+                    raise LimitError(f"archive {self.path} has more than {limits.LAYOUT_ENTRIES} members")
+                tar.members = []  # a stream is never gone back in
+                name = self._name(info)
+                if name is None:
+                    continue
+                data = tar.extractfile(info)
+                if data is None:
+                    raise LayoutInvalidError(f"archive {self.path}: {_shown(name)} is not a file")
+                yield name, _Member(info.offset_data, info.size), data
 
     def _raw(self) -> IO[bytes]:
         import gzip
@@ -320,6 +316,20 @@ class _ArchiveFiles(Files):
                     raise LayoutInvalidError(f"archive {self.path}: {digest} has gone")
                 with os.fdopen(opened[0], "rb") as blob:
                     tar.addfile(_header(name, opened[1]), blob)
+
+
+@contextmanager
+def _broken(path: str) -> Iterator[None]:
+    """What tarfile, gzip and zlib say of a broken archive, as an error of ours."""
+    import tarfile
+    import zlib
+
+    try:
+        yield
+    except (tarfile.TarError, EOFError, zlib.error, ValueError, RecursionError) as error:
+        raise LayoutInvalidError(f"archive {path} is not a whole tar file: {str(error)[:100]}") from error
+    except OSError as error:  # gzip.BadGzipFile among them
+        raise LayoutInvalidError(f"archive {path} cannot be read: {str(error)[:100]}") from error
 
 
 class _Bounded:
