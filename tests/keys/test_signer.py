@@ -7,7 +7,7 @@ import pytest
 
 from sealgate.errors import KeyUnsupportedError, SigningError
 from sealgate.keys import private
-from sealgate.keys.signer import PrivateKeySigner, sign_message, signing_hash
+from sealgate.keys.signer import PrivateKeySigner, sign_digest, sign_message, signing_hash
 from sealgate.transport import driver
 
 RECORDED = Path(__file__).with_name("recorded")
@@ -47,7 +47,40 @@ def test_a_local_key_signs_with_what_every_cosign_verifies(kind):
     scheme = "ed25519" if kind == "ed25519" else ("rsa-pkcs1v15" if kind.startswith("rsa") else kind) + "-sha256"
     assert key.public_key.verify(signature, b"message") == scheme
     assert signer.hash_name == signing_hash(kind) == (None if kind == "ed25519" else "sha256")
-    assert (signer.wants, signer.key_version, signer.remote) == ("message", None, False)
+    wants = "message" if kind == "ed25519" else "digest"
+    assert (signer.wants, signer.key_version, signer.remote) == (wants, None, False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_digest_is_signed_as_the_message_would_be(kind):
+    key = private.generate(kind)
+    signer = PrivateKeySigner(key)
+    digest = hashlib.sha256(b"message").digest()
+    if kind == "ed25519":
+        with pytest.raises(SigningError):
+            run(sign_digest(signer, digest))
+        with pytest.raises(KeyUnsupportedError):
+            key.sign_digest(digest, "sha256")
+        signature = run(sign_message(signer, b"message"))
+        assert (key.public_key.hashes, key.public_key.verify_digest(signature, digest, "sha256")) == ((), None)
+        return
+    signature = run(sign_digest(signer, digest))
+    scheme = key.public_key.verify(signature, b"message")
+    assert scheme is not None
+    assert key.public_key.verify_digest(signature, digest, "sha256") == scheme
+    assert "sha256" in key.public_key.hashes
+    assert key.public_key.verify_digest(signature, hashlib.sha256(b"other").digest(), "sha256") is None
+    assert key.public_key.verify_digest(signature, digest, "sha384") is None
+    assert key.public_key.verify_digest(b"", digest, "sha256") is None
+
+
+def test_a_signature_of_a_digest_by_another_key_is_refused():
+    key = private.generate()
+    digest = hashlib.sha256(b"message").digest()
+    with pytest.raises(SigningError) as caught:
+        run(sign_digest(Service(key, sign_with=private.generate()), digest))
+    assert caught.value.code == "signing-failed"
+    assert run(sign_digest(Service(key), digest))
 
 
 def test_the_hash_can_be_chosen_but_not_for_ed25519():

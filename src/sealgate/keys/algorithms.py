@@ -99,10 +99,15 @@ class PublicKey:
     __slots__ = ("_algorithm", "_handle", "_spki")
 
     def __init__(self, algorithm: str, spki: bytes, handle: Any) -> None:
-        """Not for callers: use `parse_public_pem` or `parse_spki`."""
+        """Not for callers: use `from_pem`, or `parse_spki`."""
         self._algorithm = algorithm
         self._spki = spki
         self._handle = handle
+
+    @classmethod
+    def from_pem(cls, data: bytes | str, *, what: str = "the public key") -> PublicKey:
+        """Read a PEM block `PUBLIC KEY`; `what` names its source in errors. Raises as `parse_public_pem`."""
+        return parse_public_pem(data.encode("utf-8", "replace") if isinstance(data, str) else data, what=what)
 
     @property
     def algorithm(self) -> str:
@@ -152,6 +157,28 @@ class PublicKey:
             if _holds(self._handle, signature, message, PKCS1v15(), HASHES[name]):
                 return f"rsa-pkcs1v15-{name}"
         return None
+
+    @property
+    def hashes(self) -> tuple[HashName, ...]:
+        """The hashes that `verify` tries, in order; none for Ed25519, which needs the message itself."""
+        if self._algorithm == "ed25519":
+            return ()
+        curve = _CURVES.get(self._algorithm)
+        return _RSA_HASHES if curve is None else curve.hashes
+
+    def verify_digest(self, signature: bytes, digest: bytes, hash_name: HashName) -> str | None:
+        """As `verify`, of a message that was hashed before with `hash_name`. Always None for Ed25519."""
+        from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
+        if not signature or len(signature) > _SIGNATURE_BYTES or self._algorithm == "ed25519":
+            return None
+        hashed = Prehashed(HASHES[hash_name])
+        if self._algorithm in _CURVES:
+            good = _holds(self._handle, signature, digest, ec.ECDSA(hashed))
+            return f"{self._algorithm}-{hash_name}" if good else None
+        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+
+        return f"rsa-pkcs1v15-{hash_name}" if _holds(self._handle, signature, digest, PKCS1v15(), hashed) else None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PublicKey) and other._spki == self._spki

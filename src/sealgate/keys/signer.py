@@ -1,7 +1,8 @@
 """Who can sign: a private key here, or something slow and far away that is asked.
 
-A signer that wants a `digest` (most key services) is given the hash of the message; one that wants the `message` (Ed25519,
-local keys) hashes it itself. What comes back is checked before anybody believes it.
+A signer that wants a `digest` (most key services, local keys) is given the hash of the message, so that large files need
+not be held in memory; one that wants the `message` (Ed25519) hashes it itself. What comes back is checked before anybody
+believes it.
 """
 
 from __future__ import annotations
@@ -64,11 +65,28 @@ async def sign_message(signer: Signer, message: bytes) -> bytes:
         data = hashlib.new(signer.hash_name, message).digest()
     signature = await flow.call(lambda: signer.sign(data))
     if signer.public_key.verify(signature, message) is None:
-        raise SigningError(
-            f"the signer of key {signer.public_key.fingerprint} gave a signature that the key does not verify",
-            hint="a key service may have rotated the key; nothing was published",
-        )
+        raise _not_the_keys(signer)
     return signature
+
+
+async def sign_digest(signer: Signer, digest: bytes) -> bytes:
+    """The signature of a message by its digest, made with the signer's `hash_name`; the signer must want digests.
+
+    Raises as `sign_message`.
+    """
+    if signer.wants != "digest" or signer.hash_name is None:
+        raise SigningError("the signer needs the message itself")
+    signature = await flow.call(lambda: signer.sign(digest))
+    if signer.public_key.verify_digest(signature, digest, signer.hash_name) is None:
+        raise _not_the_keys(signer)
+    return signature
+
+
+def _not_the_keys(signer: Signer) -> SigningError:
+    return SigningError(
+        f"the signer of key {signer.public_key.fingerprint} gave a signature that the key does not verify",
+        hint="a key service may have rotated the key; nothing was published",
+    )
 
 
 class PrivateKeySigner:
@@ -96,8 +114,8 @@ class PrivateKeySigner:
 
     @property
     def wants(self) -> Literal["message", "digest"]:
-        """The message."""
-        return "message"
+        """A digest; Ed25519 wants the message."""
+        return "message" if self._hash_name is None else "digest"
 
     @property
     def hash_name(self) -> HashName | None:
@@ -110,8 +128,10 @@ class PrivateKeySigner:
         return False
 
     def sign(self, data: bytes) -> bytes:
-        """Sign the message."""
-        return self._key.sign(data, self._hash_name)
+        """Sign what `wants` says."""
+        if self._hash_name is None:
+            return self._key.sign(data, None)
+        return self._key.sign_digest(data, self._hash_name)
 
     def __repr__(self) -> str:
         return f"PrivateKeySigner({self._key!r})"
