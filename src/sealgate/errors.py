@@ -31,6 +31,7 @@
     │   ├── BundleInvalidError        bundle-invalid
     │   ├── StatementInvalidError     statement-invalid
     │   ├── LayoutInvalidError        layout-invalid
+    │   ├── WorkloadInvalidError      workload-invalid              a Kubernetes manifest or Dockerfile
     │   └── LimitError                limit-exceeded
     ├── KeyMaterialError              key-invalid              15   missing, malformed or expired trust material
     │   ├── KeyNotFoundError          key-not-found
@@ -253,6 +254,12 @@ class LayoutInvalidError(ContentError):
     code = "layout-invalid"
 
 
+class WorkloadInvalidError(ContentError):
+    """A Kubernetes manifest or a Dockerfile of which nobody can say for sure which images it uses."""
+
+    code = "workload-invalid"
+
+
 class LimitError(ContentError):
     """A bound of `sealgate.limits` was reached; the message names it."""
 
@@ -312,6 +319,12 @@ class NotKeptError(SigningError):
     """A shared tag kept losing the entry that was written; nothing is claimed to be signed."""
 
     code = "entry-not-kept"
+
+
+class TagExistsError(SealgateError):
+    """A tag points to something else already, and nobody said that it may be moved."""
+
+    code = "tag-exists"
 
 
 class NoSignatureError(SealgateError):

@@ -32,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "images", nargs="*", metavar="IMAGE", help="registry/repository[:tag][@digest], oci:DIR or oci-archive:FILE"
     )
+    add_verify_options(parser)
+    add_flag(parser, "--local-image", help="IMAGE is the directory of an OCI layout, as oci:DIR")
+
+
+def add_verify_options(parser: argparse.ArgumentParser) -> None:
+    """Every option of verify that goes with images however they are named (`manifest verify`, `dockerfile verify`)."""
     add_key_arguments(parser)
     parser.add_argument(
         "-a", "--annotations", action="append", default=[], metavar="KEY=VALUE", help="must be signed with the image"
@@ -47,7 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_flag(parser, "--new-bundle-format", default=True, help="=false looks at the legacy format only")
     add_flag(parser, "--experimental-oci11", help="accepted; such signatures are found anyway")
-    add_flag(parser, "--local-image", help="IMAGE is the directory of an OCI layout, as oci:DIR")
     parser.add_argument("--attachment-tag-prefix", default="", metavar="PREFIX", help="prefix of the .sig tag")
     parser.add_argument(
         "--max-workers", type=int, default=10, metavar="N", help="accepted; requests run at once anyway"
@@ -83,14 +88,21 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Verify every image; the exit code is that of the first that was not accepted."""
+    if not arguments.images:
+        refuse_added_checks(arguments)
+        raise UsageError("no image to verify", hint="sealgate verify --key cosign.pub IMAGE")
+    return verify_names(
+        [f"oci:{name}" if arguments.local_image else name for name in arguments.images], arguments, context
+    )
+
+
+def verify_names(names: list[str], arguments: argparse.Namespace, context: Context) -> int:
+    """Verify the images of these names as the options say; the exit code is that of the first that was not accepted."""
     from sealgate import limits
 
     refuse_added_checks(arguments)
-    if not arguments.images:
-        raise UsageError("no image to verify", hint="sealgate verify --key cosign.pub IMAGE")
-    if len(arguments.images) > limits.REFERENCES:
+    if len(names) > limits.REFERENCES:
         raise LimitError(f"more than {limits.REFERENCES} images")
-    names = [f"oci:{name}" if arguments.local_image else name for name in arguments.images]
     with ExitStack() as closing:
         found = context.run(_verify(arguments, context, images(arguments, context, closing), names))
     return show(found, arguments.output, context)

@@ -122,7 +122,7 @@ async def _by_api(store: Store, image: Digest) -> list[Descriptor] | None:
 
 async def _by_fallback(store: Store, image: Digest) -> list[Descriptor]:
     index = await store.get_manifest(fallback_tag(image))
-    if index is None or not index.is_index:
+    if index is None or not index.is_index or index.digest == image:
         return []  # `cosign copy` leaves the image itself under this tag
     return list(manifests.children(index, skip_malformed=True))
 

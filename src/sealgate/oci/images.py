@@ -59,6 +59,19 @@ class Images:
         which = location.digest or location.tag or (await layout.only_image()).digest
         return Image(str(location), layout, which, layout)
 
+    async def open_target(self, text: str) -> Image:
+        """The place that `text` names, to be written to; in a layout without tag and digest, `which` is `""`."""
+        location = parse_location(text)
+        if isinstance(location, Reference):
+            return await self.open(text)
+        from sealgate.oci.layout import LayoutStore
+
+        if location.kind == "oci":
+            layout = LayoutStore(location.path)
+        else:
+            layout = self._open_archive(location.path, writable=True)
+        return Image(str(location), layout, location.digest or location.tag or "", layout)
+
     def _open_archive(self, path: str, *, writable: bool):  # type: ignore[no-untyped-def]  # noqa: ANN202 - LayoutStore, imported late
         from sealgate.oci.archive import open_archive
 

@@ -128,9 +128,11 @@ async def _sign_one(
             told(f"Pushing signature to: {where.signatures.name}")
         waiting = []
         if new := [signature for signature in fresh if signature.format == "bundle"]:
-            waiting.append(_publish_bundles(where.signatures, image, new, options, api=found.referrers_api))
+            contents = [signature.content for signature in new]
+            waiting.append(publish_bundles(where.signatures, image, contents, options, api=found.referrers_api))
         if new := [signature for signature in fresh if signature.format == "legacy"]:
-            waiting.append(_publish_legacy(where.signatures, image, new, options))
+            layers = [(signature.content, legacy.layer_annotations(signature.signature)) for signature in new]
+            waiting.append(publish_layers(where.signatures, image.digest, layers, options))
         await flow.gather(waiting)
     return made
 
@@ -181,21 +183,28 @@ def _same(report: SignatureReport, format_: Format, annotations: dict[str, str],
 # -- bundle: a referrer (distribution specification, "Pushing Manifests with Subject")
 
 
-async def _publish_bundles(
-    store: Store, image: Manifest, signatures: list[Signature], options: SignOptions, *, api: bool
+async def publish_bundles(
+    store: Store,
+    image: Manifest,
+    contents: list[bytes],
+    options: SignOptions,
+    *,
+    api: bool,
+    predicate_type: str = predicates.IMAGE_SIGNATURE,
 ) -> None:
+    """Put up bundles as referrers of `image`, in the fallback index too unless the registry has the referrers `api`."""
     config = Descriptor(EMPTY_TYPE, len(EMPTY), Digest.of(EMPTY))
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(options.created))
     annotations = {
         "dev.sigstore.bundle.content": "dsse-envelope",
-        "dev.sigstore.bundle.predicateType": predicates.IMAGE_SIGNATURE,
+        "dev.sigstore.bundle.predicateType": predicate_type,
         "org.opencontainers.image.created": created,
     }
-    bodies = {config.digest: EMPTY, **{Digest.of(signature.content): signature.content for signature in signatures}}
+    bodies = {config.digest: EMPTY, **{Digest.of(content): content for content in contents}}
     await flow.gather([store.put_blob(body, digest) for digest, body in bodies.items()])
     entries: list[Entry] = []
-    for signature in signatures:
-        layer = Descriptor(bundles.MEDIA_TYPE, len(signature.content), Digest.of(signature.content))
+    for content in contents:
+        layer = Descriptor(bundles.MEDIA_TYPE, len(content), Digest.of(content))
         raw = manifests.encode_image_manifest(
             config, [layer], annotations=annotations, subject=image.descriptor(), artifact_type=bundles.MEDIA_TYPE
         )
@@ -210,7 +219,9 @@ def referrers_tag(store: Store, image: Digest) -> SharedTag:
     """The fallback tag of `image`, written as the specification says: real artifact types and annotations, all entries kept."""
 
     def read(manifest: Manifest) -> list[Entry]:
-        return list(manifest.document["manifests"] or []) if manifest.is_index else []
+        if not manifest.is_index or manifest.digest == image:  # `cosign copy` leaves the image itself under this tag
+            return []
+        return list(manifest.document["manifests"] or [])
 
     def write(entries: list[Entry]) -> tuple[bytes, str]:
         ordered = sorted(entries, key=lambda entry: str(entry.get("digest")))
@@ -222,18 +233,18 @@ def referrers_tag(store: Store, image: Digest) -> SharedTag:
 # -- legacy: layers of the .sig manifest
 
 
-async def _publish_legacy(store: Store, image: Manifest, signatures: list[Signature], options: SignOptions) -> None:
+async def publish_layers(
+    store: Store, image: Digest, layers: list[tuple[bytes, dict[str, str]]], options: SignOptions
+) -> None:
+    """Add signed payloads with their annotations (`legacy.layer_annotations`) to the `.sig` tag of `image`."""
     entries: list[Entry] = []
     blobs: dict[Digest, bytes] = {}
-    for signature in signatures:
-        digest = Digest.of(signature.content)
-        blobs[digest] = signature.content
-        annotations = legacy.layer_annotations(signature.signature)
-        entries.append(
-            Descriptor(legacy.SIMPLE_SIGNING, len(signature.content), digest, tuple(annotations.items())).as_json()
-        )
+    for content, notes in layers:
+        digest = Digest.of(content)
+        blobs[digest] = content
+        entries.append(Descriptor(legacy.SIMPLE_SIGNING, len(content), digest, tuple(notes.items())).as_json())
     await flow.gather([store.put_blob(body, digest) for digest, body in blobs.items()])
-    shared, before_write = signature_tag(store, image.digest, options)
+    shared, before_write = signature_tag(store, image, options)
     await add(shared, entries, settling=options.settling, before_write=before_write)
 
 

@@ -58,7 +58,7 @@ async def verify(subject: Image, wanted: Wanted) -> list[Verdict]:
     try:
         image = await _resolve(subject)
         if wanted.platform is not None:
-            subject = subject._replace(which=_child(image, wanted.platform, subject.name))
+            subject = subject._replace(which=platform_child(image, wanted.platform, subject.name))
             return [await _judged(subject, wanted)]
         listed = manifests.children(image)
     except SealgateError as error:
@@ -89,7 +89,8 @@ async def _resolve(subject: Image) -> Manifest:
     return image
 
 
-def _child(index: Manifest, platform: str, name: str) -> Digest:
+def platform_child(index: Manifest, platform: str, name: str) -> Digest:
+    """The digest of the one image for `platform` (`os/architecture[/variant]`) in an index. Raises `NotFoundError`."""
     if not index.is_index:
         raise NotFoundError(f"{name} is no index: it has no platforms", hint="leave out --platform")
     found = [child for child in manifests.children(index) if child.platform is not None]
