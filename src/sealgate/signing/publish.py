@@ -33,7 +33,7 @@ class Settling(NamedTuple):
     alone: float = 0.15
     """Seconds, when nobody else was seen; at least four answers of the registry."""
     contended: float = 1.0
-    """Seconds, once somebody else was seen; at least sixteen answers of the registry."""
+    """Seconds, once somebody else was seen; at least six answers of the registry."""
     give_up: float = 120.0
     """Seconds after which `NotKeptError` is raised."""
 
@@ -88,11 +88,12 @@ async def add(
             if before_write is not None:
                 await before_write(union)
             raw, media_type = shared.write_entries(union)
-            await shared.store.put_manifest(raw, media_type, shared.tag)
+            stumbled = await _write(shared, raw, media_type)
+            contended = contended or stumbled
             since = await flow.now()
             slowest = max(slowest, min(since - began, _SLOW))
             pause = 0.0
-        hold = max(settling.contended, 16 * slowest) if contended else max(settling.alone, 4 * slowest)
+        hold = max(settling.contended, 6 * slowest) if contended else max(settling.alone, 4 * slowest)
         if not missing and await flow.now() - since >= hold:
             return
         await flow.sleep(pause)
@@ -109,7 +110,7 @@ async def add(
         known.update({name: current[name] for name in current if name in appeared})
 
 
-_SLOW = 2.0
+_SLOW = 1.0
 """Seconds: an answer slower than that is no measure for the settling time."""
 
 
@@ -123,17 +124,37 @@ class _Reading(NamedTuple):
 async def _read(shared: SharedTag) -> _Reading:
     """The entries under the tag, in order.
 
-    A tag that is just being rewritten may be answered by 500; the store has tried several times before it raises, and
-    taking the failure for an empty tag would wipe it.
+    A registry may stumble over a tag that is just being rewritten (docker-registry: 500, and 400 DIGEST_INVALID); taking
+    that for an empty tag would wipe it.
     """
-    began = await flow.now()
-    stumbled = False
-    try:
-        manifest = await shared.store.get_manifest(shared.tag)
-    except ServerFailureError:
-        stumbled = True
-        await flow.sleep(0.2)
+    stumbles = 0
+    while True:
         began = await flow.now()
-        manifest = await shared.store.get_manifest(shared.tag)
-    entries = shared.read_entries(manifest) if manifest is not None else []
-    return _Reading({shared.identity(entry): entry for entry in entries}, await flow.now() - began, stumbled)
+        try:
+            manifest = await shared.store.get_manifest(shared.tag)
+        except ServerFailureError:
+            stumbles += 1
+            if stumbles > _STUMBLES:
+                raise
+            await flow.sleep(0.1 * stumbles)
+            continue
+        entries = shared.read_entries(manifest) if manifest is not None else []
+        found = {shared.identity(entry): entry for entry in entries}
+        return _Reading(found, await flow.now() - began, stumbles > 0)
+
+
+async def _write(shared: SharedTag, raw: bytes, media_type: str) -> bool:
+    """Put the manifest under the tag; whether the registry stumbled. A write that failed may have been done: read on."""
+    for stumbles in range(_STUMBLES + 1):
+        try:
+            await shared.store.put_manifest(raw, media_type, shared.tag)
+        except ServerFailureError:
+            if stumbles == _STUMBLES:
+                raise
+            await flow.sleep(0.1 * (stumbles + 1))
+        else:
+            return stumbles > 0
+    return True
+
+
+_STUMBLES = 5

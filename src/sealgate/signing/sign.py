@@ -120,8 +120,9 @@ async def _sign_one(
             for attachment in (found.attachments if found is not None else ())
             if (evidence := evidences.read(attachment)) is not None and (report := judge(evidence, asked)).accepted
         ]
-        for format_ in options.formats:
-            made.append(await _make(where, image, signer, asked, format_, standing, options))
+        made += [
+            await _make(where, image, signer, asked, format_, standing, options) for format_ in options.formats
+        ]
     if options.upload and found is not None:
         fresh = [signature for signature in made if signature.added]
         if fresh:
