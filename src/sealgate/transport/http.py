@@ -86,7 +86,9 @@ class HttpClient:
                 raise
             self._keep(key, wire)
             if response.status == 407 and proxy is not None:
-                raise _refused(proxy, url.authority, 407)
+                from sealgate.transport.proxy import refused
+
+                raise refused(proxy, url, 407)
             return response
 
     # -- keeping
@@ -154,7 +156,9 @@ class HttpClient:
                 patience = self._patience(limits.CONNECT_SECONDS, ends, f"the proxy {proxy.host}:{proxy.port}")
                 status = Wire(sock, peer).open_tunnel(url, proxy.authorization, patience)
                 if status // 100 != 2:
-                    raise _refused(proxy, url.authority, status)
+                    from sealgate.transport.proxy import refused
+
+                    raise refused(proxy, url, status)
             except TimeoutError as error:
                 sock.close()
                 raise DeadlineError(f"the proxy {proxy.host}:{proxy.port} did not answer in time") from error
@@ -208,12 +212,3 @@ class HttpClient:
             return min(most, seconds)
 
         return left
-
-
-def _refused(proxy: Proxy, authority: str, status: int) -> UnreachableError:
-    hint = (
-        "give HTTPS_PROXY as http://user:password@host:port"
-        if status == 407
-        else "ask whoever runs the proxy, or set NO_PROXY"
-    )
-    return UnreachableError(f"the proxy {proxy.host}:{proxy.port} refuses to reach {authority} ({status})", hint=hint)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sealgate.errors import UsageError
+from sealgate.errors import UnreachableError, UsageError
 from sealgate.transport import address
 from sealgate.transport.message import Url
 
@@ -102,4 +102,14 @@ def _parse(text: str, variable: str) -> Proxy | None:
 def _unusable(variable: str) -> UsageError:
     return UsageError(
         f"{variable} is not a proxy that can be used here", hint="http://host:port, with user:password@ if it asks"
+    )
+
+
+def refused(proxy: Proxy, url: Url, status: int) -> UnreachableError:
+    """The proxy answered, and not by reaching the host."""
+    hint = "ask whoever runs the proxy, or set NO_PROXY"
+    if status == 407:
+        hint = "the proxy wants credentials: HTTPS_PROXY=http://user:password@host:port"
+    return UnreachableError(
+        f"the proxy {proxy.host}:{proxy.port} refuses to reach {url.authority} ({status})", hint=hint
     )

@@ -20,7 +20,19 @@ _STUBBORN = 100_000
 class Task:
     """A flow and how far it came."""
 
-    __slots__ = ("cancelled", "done", "error", "flow", "joiners", "late", "parked", "result", "token", "traceback")
+    __slots__ = (
+        "cancelled",
+        "done",
+        "error",
+        "flow",
+        "joined",
+        "joiners",
+        "late",
+        "parked",
+        "result",
+        "token",
+        "traceback",
+    )
 
     def __init__(self, flow: Flow[Any]) -> None:
         self.flow = flow
@@ -29,6 +41,8 @@ class Task:
         self.error: BaseException | None = None
         self.traceback: Any = None
         """The error's own, put back for each joiner, lest it grow with every one."""
+        self.joined: Task | None = None
+        """The ended task that it is to be told of when it runs again."""
         self.joiners: list[tuple[Task, int, bool]] = []
         self.parked = False
         """Whether it waits, for the driver or for another task."""
@@ -128,6 +142,9 @@ class Scheduler:
 
     def _step(self, task: Task, value: Any, error: BaseException | None) -> None:
         """Run a task up to the next effect that takes time."""
+        if task.joined is not None:
+            value, error = self._told(task.joined)
+            task.joined = None
         while True:
             if task.cancelled:
                 task.cancelled = False
@@ -185,7 +202,8 @@ class Scheduler:
             if not isinstance(error, SealgateError):
                 self._lost = error
         for joiner, token, joins in task.joiners:
-            self.resume(joiner, token, *(self._told(task) if joins else (None, None)))
+            joiner.joined = task if joins else None
+            self.resume(joiner, token, None, None)
         task.joiners.clear()
 
     def _told(self, task: Task) -> tuple[Any, BaseException | None]:

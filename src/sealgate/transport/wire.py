@@ -24,7 +24,7 @@ from sealgate.errors import (
 )
 from sealgate.transport.message import FileBody, Request, Response, Sink, Url
 
-_CHUNK = 64 * 1024
+CHUNK = 64 * 1024
 _CHUNKED = -1
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _HEX = b"0123456789ABCDEFabcdef"
@@ -114,10 +114,10 @@ class Wire:
             lines.append(f"Content-Length: {size}")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
         if not isinstance(body, FileBody):
-            if size <= _CHUNK:
+            if size <= CHUNK:
                 self._write(head + body)
                 return True
-            return self._send_pieces(head, (body[at : at + _CHUNK] for at in range(0, size, _CHUNK)))
+            return self._send_pieces(head, (body[at : at + CHUNK] for at in range(0, size, CHUNK)))
         try:
             file = open(body.path, "rb")  # noqa: SIM115 - closed below; errors of reading it are told apart
         except OSError as error:
@@ -157,7 +157,7 @@ class Wire:
 
     def _receive(self) -> bytes:
         self._sock.settimeout(self._patience())
-        return self._sock.recv(_CHUNK)
+        return self._sock.recv(CHUNK)
 
     def _receive_more(self) -> bool:
         """More into the buffer. Raises `ConnectionError` at the end."""
@@ -198,9 +198,8 @@ class Wire:
             self._receive_more()
 
     def _read_body(self, request: Request, status: int, framing: int | None) -> bytes:
-        good = 200 <= status < 300
-        sink = request.sink if good else None
-        limit = request.limit if good else min(request.limit, limits.SMALL_BODY_BYTES)
+        sink = request.sink if 200 <= status < 300 else None
+        limit = body_limit(request, status)
         check_length(request, framing, limit)
         collected = Body(request, sink, limit)
         if framing == _CHUNKED:
@@ -338,6 +337,11 @@ def check_framing(request: Request, status: int, headers: Headers) -> int | None
     return int(length) if length is not None else None
 
 
+def body_limit(request: Request, status: int) -> int:
+    """How much of a body is read: errors are small."""
+    return request.limit if 200 <= status < 300 else min(request.limit, limits.SMALL_BODY_BYTES)
+
+
 def check_length(request: Request, length: int | None, limit: int) -> None:
     """Raise `LimitError` when a body is, or says that it will be, longer than `limit`."""
     if length is not None and length > limit:
@@ -349,7 +353,7 @@ def read_file(read: Callable[[int], bytes], body: FileBody) -> Iterator[bytes]:
     left = body.size
     while left:
         try:
-            piece = read(min(_CHUNK, left))
+            piece = read(min(CHUNK, left))
         except OSError as error:
             raise SealgateError(f"cannot read {body.path}: {reason(error)}") from error
         if not piece:
