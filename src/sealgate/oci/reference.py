@@ -42,6 +42,11 @@ class Reference(NamedTuple):
     """For display only when there is a digest too: the digest alone decides (bypass R01)."""
     digest: Digest | None = None
 
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read an image reference: `parse`, where only the class is at hand. Raises `InvalidReferenceError`."""
+        return parse(text)
+
     @property
     def name(self) -> str:
         """`registry/repository`, the docker-reference of a signature."""

@@ -32,7 +32,7 @@ from sealgate.transport import address, flow
 from sealgate.transport.message import Addresses, FileBody, Request, Response, Sink, Tls, Url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sealgate.oci.challenge import Challenge
     from sealgate.oci.credentials import Credentials
@@ -45,7 +45,7 @@ _READ, _WRITE, _DELETE = "pull", "push,pull", "delete,pull,push"
 
 
 class RegistrySettings(NamedTuple):
-    """How registries are talked to. Nothing is read from the environment here."""
+    """How registries are talked to. Nothing is read from the environment unless by `from_environment`."""
 
     credentials: Callable[[str, str], Credentials | None] | None = None
     """Looks up the credentials of a registry and repository; may block; None: anonymous."""
@@ -57,6 +57,18 @@ class RegistrySettings(NamedTuple):
     user_agent: str = "sealgate"
     first_pause: float = 0.5
     """Seconds before the second try; doubled for each further one."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> RegistrySettings:
+        """With docker's and podman's credentials and their helpers, and SEALGATE_REGISTRY_REALMS.
+
+        Files are read, and helpers asked, when a registry wants credentials.
+        """
+        from sealgate.oci.credentials import Keychain
+
+        realms = (realm.strip().lower() for realm in environ.get("SEALGATE_REGISTRY_REALMS", "").split(","))
+        lookup = Keychain(environ=environ, explicit=None).lookup
+        return cls(credentials=lookup, trusted_realms=frozenset(filter(None, realms)))
 
 
 class Session:
@@ -73,6 +85,17 @@ class Session:
             host = self._hosts[reference.registry] = _Host(reference, self.settings)
         return RegistryStore(host, reference.registry, reference.repository)
 
+    def renewed(self) -> Session:
+        """A session for another run that knows what this one has learned. What is in flight belongs to one run alone."""
+        session = Session(self.settings)
+        session.learn(self)
+        return session
+
+    def learn(self, other: Session) -> None:
+        """Take over what another session, whose run has ended, knows of its hosts."""
+        for name, host in other._hosts.items():
+            self._hosts[name] = host.renewed()
+
 
 class _Host:
     """One registry host: its scheme, its authorization, its patience."""
@@ -87,6 +110,12 @@ class _Host:
         """What the host asked for last; with it, tokens of further scopes are fetched ahead of a 401."""
         self._authorization: dict[tuple[str, str], str] = {}
         self._asking: dict[tuple[str, str], flow.Once[str]] = {}
+
+    def renewed(self) -> _Host:
+        """The same knowledge, and nothing in flight."""
+        host = object.__new__(_Host)
+        vars(host).update(vars(self), _probe=flow.Once(), _asking={}, _authorization=dict(self._authorization))
+        return host
 
     async def url(self, target: str) -> Url:
         """The URL of a path on this host, once it is known whether it speaks TLS."""
