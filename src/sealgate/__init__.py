@@ -1,5 +1,133 @@
-"""Sign container images and verify them, interoperably with cosign."""
+"""Sign container images and verify them, interoperably with cosign.
+
+    import sealgate
+
+    key = sealgate.PublicKey.from_pem(open("cosign.pub", "rb").read())
+    verdict = await sealgate.verify("registry.example.com/app:1.0", keys=[key], require="any")
+    if not verdict.accepted:
+        raise SystemExit(verdict.summary)
+
+Everything here is typed and documented in docs/library.md; `sealgate.blocking` has the same without asyncio. Names are
+imported when they are first used (PEP 562), so that `import sealgate` costs nothing. What is not listed here is internal.
+"""
+
+from typing import TYPE_CHECKING
 
 from sealgate._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from sealgate import blocking, errors
+    from sealgate.digest import Digest
+    from sealgate.errors import ContentError, KeyMaterialError, SealgateError, UnavailableError, UsageError
+    from sealgate.keys.algorithms import PublicKey
+    from sealgate.keys.private import PrivateKey
+    from sealgate.keys.signer import Signer
+    from sealgate.library.asked import SignArguments, VerifyArguments
+    from sealgate.library.client import Client, attachments, resolve, sign, verify, verify_all
+    from sealgate.library.keys import load_public_key, load_signer
+    from sealgate.library.operations import Attachments
+    from sealgate.oci.attachments import Attachment
+    from sealgate.oci.credentials import Credentials
+    from sealgate.oci.reference import Reference
+    from sealgate.oci.registry import RegistrySettings
+    from sealgate.signing.sign import Signature
+    from sealgate.transport.message import Tls
+    from sealgate.transport.proxy import Proxies
+    from sealgate.verification.checks import SignatureReport
+    from sealgate.verification.deny import DenyList
+    from sealgate.verification.deny import parse as parse_deny_list
+    from sealgate.verification.findings import Finding
+    from sealgate.verification.verdict import Verdict
+else:
+
+    def __getattr__(name: str) -> object:
+        import importlib
+
+        place = _PLACES.get(name)
+        if place is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, _, attribute = place.partition(":")
+        found = importlib.import_module(module)
+        if attribute:
+            found = getattr(found, attribute)
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted(__all__)
+
+
+_PLACES = {
+    "Attachment": "sealgate.oci.attachments:Attachment",
+    "Attachments": "sealgate.library.operations:Attachments",
+    "Client": "sealgate.library.client:Client",
+    "ContentError": "sealgate.errors:ContentError",
+    "Credentials": "sealgate.oci.credentials:Credentials",
+    "DenyList": "sealgate.verification.deny:DenyList",
+    "Digest": "sealgate.digest:Digest",
+    "Finding": "sealgate.verification.findings:Finding",
+    "KeyMaterialError": "sealgate.errors:KeyMaterialError",
+    "PrivateKey": "sealgate.keys.private:PrivateKey",
+    "Proxies": "sealgate.transport.proxy:Proxies",
+    "PublicKey": "sealgate.keys.algorithms:PublicKey",
+    "Reference": "sealgate.oci.reference:Reference",
+    "RegistrySettings": "sealgate.oci.registry:RegistrySettings",
+    "SealgateError": "sealgate.errors:SealgateError",
+    "SignArguments": "sealgate.library.asked:SignArguments",
+    "Signature": "sealgate.signing.sign:Signature",
+    "SignatureReport": "sealgate.verification.checks:SignatureReport",
+    "Signer": "sealgate.keys.signer:Signer",
+    "Tls": "sealgate.transport.message:Tls",
+    "UnavailableError": "sealgate.errors:UnavailableError",
+    "UsageError": "sealgate.errors:UsageError",
+    "Verdict": "sealgate.verification.verdict:Verdict",
+    "VerifyArguments": "sealgate.library.asked:VerifyArguments",
+    "attachments": "sealgate.library.client:attachments",
+    "blocking": "sealgate.blocking",
+    "errors": "sealgate.errors",
+    "load_public_key": "sealgate.library.keys:load_public_key",
+    "load_signer": "sealgate.library.keys:load_signer",
+    "parse_deny_list": "sealgate.verification.deny:parse",
+    "resolve": "sealgate.library.client:resolve",
+    "sign": "sealgate.library.client:sign",
+    "verify": "sealgate.library.client:verify",
+    "verify_all": "sealgate.library.client:verify_all",
+}
+
+__all__ = [
+    "Attachment",
+    "Attachments",
+    "Client",
+    "ContentError",
+    "Credentials",
+    "DenyList",
+    "Digest",
+    "Finding",
+    "KeyMaterialError",
+    "PrivateKey",
+    "Proxies",
+    "PublicKey",
+    "Reference",
+    "RegistrySettings",
+    "SealgateError",
+    "SignArguments",
+    "Signature",
+    "SignatureReport",
+    "Signer",
+    "Tls",
+    "UnavailableError",
+    "UsageError",
+    "Verdict",
+    "VerifyArguments",
+    "__version__",
+    "attachments",
+    "blocking",
+    "errors",
+    "load_public_key",
+    "load_signer",
+    "parse_deny_list",
+    "resolve",
+    "sign",
+    "verify",
+    "verify_all",
+]

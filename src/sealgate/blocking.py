@@ -1,0 +1,191 @@
+"""The library for scripts: every function of `sealgate`, blocking. No event loop, no extra dependency.
+
+from sealgate import blocking
+key = blocking.load_public_key("cosign.pub")
+verdict = blocking.verify("registry.example.com/app:1.0", keys=[key], require="any")
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from sealgate import limits
+from sealgate.library import asked, operations
+from sealgate.library.driving import ANONYMOUS, Knowledge, Threads
+from sealgate.oci.registry import RegistrySettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Unpack
+
+    from sealgate.digest import Digest
+    from sealgate.keys.algorithms import HashName, PublicKey
+    from sealgate.keys.signer import Signer
+    from sealgate.library.asked import SignArguments, VerifyArguments
+    from sealgate.library.operations import Attachments, ImageName, Place
+    from sealgate.signing.sign import Signature
+    from sealgate.transport.flow import Flow
+    from sealgate.transport.proxy import Proxies
+    from sealgate.verification.verdict import Verdict
+
+T = TypeVar("T")
+
+__all__ = ["Client", "attachments", "load_public_key", "load_signer", "resolve", "sign", "verify", "verify_all"]
+
+
+class Client:
+    """`sealgate.Client` with methods that block. It may be used from several threads at once.
+
+    `registry`, `proxies`, `signature_repository` and `seconds` as there. Use it as a context manager, or call `close`.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: RegistrySettings = ANONYMOUS,
+        proxies: Proxies | None = None,
+        signature_repository: str | None = None,
+        seconds: float = limits.TOTAL_SECONDS,
+    ) -> None:
+        self._knowledge = Knowledge(registry, signature_repository)
+        self._threads = Threads(proxies)
+        self._seconds = seconds
+
+    @classmethod
+    def from_environment(
+        cls, environ: Mapping[str, str] = os.environ, *, seconds: float = limits.TOTAL_SECONDS
+    ) -> Self:
+        """A client with the settings that the command line reads from `environ`; see `sealgate.Client`."""
+        from sealgate.library import environment
+
+        found = environment.read(environ)
+        return cls(
+            registry=found.registry,
+            proxies=found.proxies,
+            signature_repository=found.signature_repository,
+            seconds=seconds,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. The client may be used again."""
+        self._threads.close()
+
+    def verify(self, image: ImageName, **arguments: Unpack[VerifyArguments]) -> Verdict:
+        """Verify one image; see `sealgate.Client.verify`."""
+        wanted = asked.wanted(**arguments)
+        return self._run(lambda place: operations.verify(place, image, wanted))
+
+    def verify_all(self, images: Sequence[ImageName], **arguments: Unpack[VerifyArguments]) -> list[list[Verdict]]:
+        """Verify images at once; see `sealgate.Client.verify_all`."""
+        wanted = asked.wanted(**arguments)
+        return self._run(lambda place: operations.verify_all(place, images, wanted))
+
+    def sign(self, image: ImageName, **arguments: Unpack[SignArguments]) -> list[Signature]:
+        """Sign one image; see `sealgate.Client.sign`."""
+        signers, options = asked.signing(**arguments)
+        return self._run(lambda place: operations.sign(place, image, signers, options))
+
+    def attachments(self, image: ImageName, *, content: bool = False, tag_prefix: str = "") -> Attachments:
+        """List what is attached to an image; see `sealgate.Client.attachments`."""
+        return self._run(lambda place: operations.attachments(place, image, content=content, tag_prefix=tag_prefix))
+
+    def resolve(self, image: ImageName) -> Digest:
+        """The digest of an image now; see `sealgate.Client.resolve`."""
+        return self._run(lambda place: operations.resolve(place, image))
+
+    def _run(self, start: Callable[[Place], Flow[T]]) -> T:
+        place = self._knowledge.begin()
+        try:
+            return self._threads.run(start(place), seconds=self._seconds)
+        finally:
+            self._knowledge.end(place)
+
+
+# -- one call, one client
+
+
+def verify(
+    image: ImageName,
+    *,
+    registry: RegistrySettings = ANONYMOUS,
+    seconds: float = limits.TOTAL_SECONDS,
+    **arguments: Unpack[VerifyArguments],
+) -> Verdict:
+    """Verify one image; see `sealgate.verify`."""
+    with Client(registry=registry, seconds=seconds) as client:
+        return client.verify(image, **arguments)
+
+
+def verify_all(
+    images: Sequence[ImageName],
+    *,
+    registry: RegistrySettings = ANONYMOUS,
+    seconds: float = limits.TOTAL_SECONDS,
+    **arguments: Unpack[VerifyArguments],
+) -> list[list[Verdict]]:
+    """Verify images at once; see `sealgate.verify_all`."""
+    with Client(registry=registry, seconds=seconds) as client:
+        return client.verify_all(images, **arguments)
+
+
+def sign(
+    image: ImageName,
+    *,
+    registry: RegistrySettings = ANONYMOUS,
+    seconds: float = limits.TOTAL_SECONDS,
+    **arguments: Unpack[SignArguments],
+) -> list[Signature]:
+    """Sign one image; see `sealgate.sign`."""
+    with Client(registry=registry, seconds=seconds) as client:
+        return client.sign(image, **arguments)
+
+
+def attachments(
+    image: ImageName,
+    *,
+    content: bool = False,
+    tag_prefix: str = "",
+    registry: RegistrySettings = ANONYMOUS,
+    seconds: float = limits.TOTAL_SECONDS,
+) -> Attachments:
+    """List what is attached to an image; see `sealgate.attachments`."""
+    with Client(registry=registry, seconds=seconds) as client:
+        return client.attachments(image, content=content, tag_prefix=tag_prefix)
+
+
+def resolve(
+    image: ImageName, *, registry: RegistrySettings = ANONYMOUS, seconds: float = limits.TOTAL_SECONDS
+) -> Digest:
+    """The digest of an image now; see `sealgate.resolve`."""
+    with Client(registry=registry, seconds=seconds) as client:
+        return client.resolve(image)
+
+
+def load_public_key(
+    reference: str, *, environ: Mapping[str, str] | None = None, seconds: float = limits.TOTAL_SECONDS
+) -> PublicKey:
+    """The public key that a key reference names; see `sealgate.load_public_key`."""
+    from sealgate.library import keys
+
+    return Threads(None).run(keys.public_key(reference, environ), seconds=seconds)
+
+
+def load_signer(
+    reference: str,
+    *,
+    password: bytes | Callable[[], bytes],
+    digest_algorithm: HashName | None = None,
+    environ: Mapping[str, str] | None = None,
+    seconds: float = limits.TOTAL_SECONDS,
+) -> Signer:
+    """The signer that a key reference names; see `sealgate.load_signer`."""
+    from sealgate.library import keys
+
+    return Threads(None).run(keys.signer(reference, password, digest_algorithm, environ), seconds=seconds)

@@ -1,0 +1,192 @@
+"""What callers ask for, as keyword arguments, and the values that the engine takes.
+
+The arguments of `verify` and `sign` are written once, as `TypedDict`s (PEP 692): type checkers see them on every function
+that takes them, and calls are checked again when they run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
+
+from sealgate import limits
+from sealgate.errors import UsageError
+from sealgate.keys.algorithms import PublicKey
+from sealgate.verification import deny as deny_lists
+from sealgate.verification import requirement as requirements
+from sealgate.verification.verify import Wanted
+
+if TYPE_CHECKING:
+    from sealgate.keys.algorithms import HashName
+    from sealgate.keys.private import PrivateKey
+    from sealgate.keys.signer import Signer
+    from sealgate.signing.sign import Format, SignOptions
+    from sealgate.verification.deny import DenyList
+    from sealgate.verification.requirement import Requirement
+
+Keys = Iterable[PublicKey] | Mapping[str, PublicKey]
+"""Public keys; a mapping gives them the names that verdicts call them by (else their fingerprints)."""
+Require = Literal["any", "all"] | int
+"""How many of the keys must have signed."""
+
+
+class VerifyArguments(TypedDict):
+    """What `verify` and `verify_all` ask of every image."""
+
+    keys: Keys
+    """Who may have signed: `PublicKey`s, or a mapping of names to them. At least one."""
+    require: Require
+    """How many of them must have signed: `"any"`, `"all"`, or a number from 1 to how many different keys there are."""
+    annotations: NotRequired[Mapping[str, str]]
+    """Must all be signed with the image, in one signature."""
+    deny: NotRequired[DenyList]
+    """Refused whatever else holds; `parse_deny_list` reads one."""
+    recursive: NotRequired[bool]
+    """Every image of an index must be signed as well."""
+    platform: NotRequired[str | None]
+    """Verify this platform's image of an index (`os/architecture[/variant]`), not the index."""
+    digest_algorithm: NotRequired[HashName | None]
+    """Only signatures over this hash count."""
+    tag_prefix: NotRequired[str]
+    """Prefix of the `.sig` tag."""
+    evidence_bytes: NotRequired[int]
+    """The largest attached blob that is read, in bytes (16 MiB)."""
+
+
+class SignArguments(TypedDict):
+    """How `sign` signs."""
+
+    keys: Iterable[Signer | PrivateKey]
+    """Every one of them signs. At least one."""
+    formats: NotRequired[Iterable[Format]]
+    """`"bundle"` (a referrer, the default), `"legacy"` (the `.sig` tag, for cosign 2.x), or both."""
+    annotations: NotRequired[Mapping[str, str]]
+    """Signed with the image."""
+    recursive: NotRequired[bool]
+    """Sign an index and every image in it."""
+    upload: NotRequired[bool]
+    """False makes the signatures and stores nothing."""
+    container_identity: NotRequired[str | None]
+    """Signed as the docker-reference of the legacy format, in place of `registry/repository`."""
+    creation_timestamp: NotRequired[float | None]
+    """Seconds of the epoch: recorded in the legacy signature's config. None: no time is recorded there."""
+    docker_media_types: NotRequired[bool]
+    """Docker's media types in the legacy format, for registries that know no others."""
+    tag_prefix: NotRequired[str]
+    """Prefix of the `.sig` tag."""
+    settle: NotRequired[float | None]
+    """Seconds that a shared tag must stand unchanged; None: 0.15 alone, 1 when others sign at the same time."""
+
+
+def wanted(
+    *,
+    keys: Keys,
+    require: Require,
+    annotations: Mapping[str, str] | None = None,
+    deny: DenyList = deny_lists.NOTHING,
+    recursive: bool = False,
+    platform: str | None = None,
+    digest_algorithm: HashName | None = None,
+    tag_prefix: str = "",
+    evidence_bytes: int = limits.EVIDENCE_BYTES,
+) -> Wanted:
+    """`VerifyArguments` as the engine takes them. Raises `UsageError` for what cannot be meant, `TypeError` for wrong types."""
+    if not isinstance(deny, deny_lists.DenyList):
+        raise TypeError("deny is a DenyList; parse_deny_list makes one")
+    if recursive and platform is not None:
+        raise UsageError("recursive and platform do not go together")
+    return Wanted(
+        requirement=requirement(keys, require),
+        deny=deny,
+        annotations=_annotations(annotations),
+        tag_prefix=tag_prefix,
+        blob_limit=evidence_bytes,
+        recursive=recursive,
+        platform=platform,
+        hash_name=digest_algorithm,
+    )
+
+
+def requirement(keys: Keys, require: Require) -> Requirement:
+    """`keys` and `require` as one expression. Raises as `wanted`."""
+    if isinstance(keys, Mapping):
+        named = [(str(name), key) for name, key in keys.items()]
+    elif isinstance(keys, (str, bytes)):
+        raise TypeError("keys is a list of PublicKeys; load_public_key reads one from a file")
+    else:
+        named = [(key.fingerprint if isinstance(key, PublicKey) else "", key) for key in keys]
+    for _, key in named:
+        if not isinstance(key, PublicKey):
+            raise TypeError(f"a PublicKey is needed to verify, not {type(key).__name__}")
+    parts = [requirements.SignedBy(key, name) for name, key in named]
+    if require == "any":
+        return requirements.any_of(parts)
+    if require == "all":
+        return requirements.all_of(parts)
+    if isinstance(require, bool) or not isinstance(require, int):
+        raise UsageError('require is "any", "all" or a number')
+    return requirements.at_least(require, parts)
+
+
+def _signers(keys: Iterable[Signer | PrivateKey]) -> list[Signer]:
+    """The signers, each key once. Raises `UsageError` for none, `TypeError` for what cannot sign."""
+    from sealgate.keys.private import PrivateKey
+    from sealgate.keys.signer import PrivateKeySigner
+
+    found: dict[bytes, Signer] = {}
+    for key in keys:
+        if isinstance(key, (str, bytes, PublicKey)) or not hasattr(key, "sign"):
+            raise TypeError("keys are Signers or PrivateKeys; load_signer reads one from a file")
+        signer: Signer = PrivateKeySigner(key) if isinstance(key, PrivateKey) else key
+        found.setdefault(signer.public_key.spki, signer)
+    if not found:
+        raise UsageError("no key to sign with")
+    return list(found.values())
+
+
+def signing(
+    *,
+    keys: Iterable[Signer | PrivateKey],
+    formats: Iterable[Format] = ("bundle",),
+    annotations: Mapping[str, str] | None = None,
+    recursive: bool = False,
+    upload: bool = True,
+    container_identity: str | None = None,
+    creation_timestamp: float | None = None,
+    docker_media_types: bool = False,
+    tag_prefix: str = "",
+    settle: float | None = None,
+) -> tuple[list[Signer], SignOptions]:
+    """`SignArguments` as the engine takes them. Raises `UsageError` for what cannot be meant, `TypeError` for wrong types."""
+    from sealgate.signing.publish import Settling
+    from sealgate.signing.sign import SignOptions
+
+    if isinstance(formats, str):
+        raise TypeError('formats is a list: ["bundle"], ["legacy"] or both')
+    chosen = tuple(dict.fromkeys(formats))
+    if not chosen or not set(chosen) <= {"bundle", "legacy"}:
+        raise UsageError("formats are bundle and legacy")
+    moment = None
+    if creation_timestamp is not None:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(creation_timestamp))
+    options = SignOptions(
+        formats=chosen,
+        created=time.time(),
+        annotations=_annotations(annotations),
+        recursive=recursive,
+        upload=upload,
+        container_identity=container_identity,
+        creation_timestamp=moment,
+        docker_media_types=docker_media_types,
+        tag_prefix=tag_prefix,
+        settling=Settling() if settle is None else Settling(alone=settle, contended=settle),
+    )
+    return _signers(keys), options
+
+
+def _annotations(annotations: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    found = tuple(sorted((annotations or {}).items()))
+    if not all(isinstance(name, str) and isinstance(value, str) for name, value in found):
+        raise TypeError("annotations are text")
+    return found
