@@ -56,7 +56,7 @@ class Loop:
 class Adapters:
     """Makes adapters of one kind: `adapters(proxies=…)`."""
 
-    def __init__(self, kind: type[Threads] | type[Loop]) -> None:
+    def __init__(self, kind: type[Threads | Loop]) -> None:
         self.name = kind.name
         self._kind = kind
         self._made: list[Any] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import io
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -258,7 +259,7 @@ class AsyncHttpClient:
                 request.method,
                 yarl.URL(f"{url.scheme}://{url.authority}{url.target}", encoded=True),
                 headers=headers,
-                data=upload or request.body or None,
+                data=upload or _in_pieces(request.body),
                 allow_redirects=False,
                 server_hostname=request.tls.server_name,
                 **options,
@@ -321,7 +322,10 @@ class _JudgingResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        try:
+            found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        except ValueError as error:  # a label that is empty or too long
+            raise OSError(socket.EAI_NONAME, "not a name") from error
         results: list[ResolveResult] = []
         for kind, _, protocol, _, where in found:
             address.check(str(where[0]), self._rule, host)
@@ -376,6 +380,13 @@ class _Upload:
             raise
 
 
+def _in_pieces(body: bytes | FileBody) -> bytes | io.BytesIO | None:
+    """Large bodies in pieces, between which other tasks run."""
+    if isinstance(body, FileBody) or not body:
+        return None
+    return io.BytesIO(body) if len(body) > CHUNK else body
+
+
 async def _read(request: Request, response: _Response) -> Response:
     status = response.status
     headers: Headers = tuple(
@@ -405,6 +416,8 @@ async def _read(request: Request, response: _Response) -> Response:
 
 def _translated(url: Url, error: Exception) -> SealgateError:
     """The error class that `http.HttpClient` would raise. Never the text of the library's error: it may hold anything."""
+    if isinstance(error, TimeoutError):
+        return DeadlineError(f"{url} did not answer in time")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return tls.untrusted(url, error.certificate_error)
     if isinstance(error, aiohttp.ClientProxyConnectionError):

@@ -7,6 +7,7 @@ differently is a `ProtocolError`: bare line feeds, folded lines, several lengths
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
@@ -373,7 +374,9 @@ def reason(error: OSError) -> str:
     """Why, in the system's words. Never the whole text of an error: it may hold what was sent."""
     if isinstance(error, ssl.SSLError):
         return str(error.reason or "the connection ended").lower().replace("_", " ")
-    return error.strerror or (str(error) if isinstance(error, ConnectionResetError) else type(error).__name__)
+    if error.errno:
+        return os.strerror(error.errno) if error.errno > 0 else str(error.strerror)  # getaddrinfo's are negative
+    return str(error) if isinstance(error, ConnectionResetError) else type(error).__name__
 
 
 def _no_time() -> float:
