@@ -475,9 +475,11 @@ def test_a_directory_of_other_things_is_not_written_to(tmp_path):
             run(flow)
         assert caught.value.code == "layout-invalid"
     assert os.listdir(tmp_path) == ["precious"]
-    with pytest.raises(LayoutInvalidError) as caught:
-        run(LayoutStore(str(tmp_path / "precious")).get_manifest("v1"))
-    assert caught.value.code == "layout-invalid"
+    file = LayoutStore(str(tmp_path / "precious"))
+    for flow in (file.get_manifest("v1"), file.put_manifest(image(), OCI_MANIFEST, "v1")):
+        with pytest.raises(LayoutInvalidError) as caught:
+            run(flow)
+        assert caught.value.code == "layout-invalid"
 
 
 # -- links

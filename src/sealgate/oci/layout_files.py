@@ -59,7 +59,8 @@ class Files:
     def _open_directory(self, below: tuple[str, ...], *, create: bool) -> int | None:
         with _failures(self.path):
             if create:
-                os.makedirs(self._base, exist_ok=True)
+                with suppress(FileExistsError):  # a file; opening it will tell
+                    os.makedirs(self._base, exist_ok=True)
             try:
                 fd = os.open(self._base, _DIRECTORY)
             except FileNotFoundError:
