@@ -16,6 +16,8 @@ HELPER_BYTES = 64 * 1024
 """The answer of a credential helper."""
 BLOB_BYTES = 64 * 1024 * 1024 * 1024
 """A layer that is copied (streamed to a file, never held in memory)."""
+SIGNED_FILE_BYTES = 256 * 1024 * 1024
+"""A file that an Ed25519 key signs or verifies: the one kind of key that needs all of it in memory."""
 
 # JSON
 JSON_DEPTH = 64
@@ -25,6 +27,10 @@ JSON_NUMBER_CHARS = 40
 ATTACHMENTS = 512
 """Signatures and attestations looked at on one image."""
 INDEX_CHILDREN = 1024
+INDEX_DEPTH = 8
+"""Indexes in indexes, and attachments of attachments."""
+MANIFESTS = 10_000
+"""Manifests that one copy moves: an image, its platforms and everything attached to them."""
 MANIFEST_LAYERS = 1024
 STATEMENT_SUBJECTS = 1024
 SUBJECT_DIGESTS = 32

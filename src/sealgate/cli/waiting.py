@@ -57,8 +57,17 @@ def add_signing_arguments(parser: ArgumentParser) -> None:
     for name in ("--rekor-url", "--fulcio-url", "--oidc-issuer", "--oidc-client-id", "--identity-token",
                  "--timestamp-server-url", "--certificate", "--certificate-chain", "--slot"):  # fmt: skip
         parser.add_argument(name, metavar="X", help=argparse.SUPPRESS)
-    for name in ("--issue-certificate", "--sk"):
+    for name in _KEYLESS_ONLY:
+        parser.add_argument(name, metavar="X", help=argparse.SUPPRESS)
+    for name in ("--issue-certificate", "--sk", "--oidc-disable-ambient-providers", "--insecure-skip-verify"):
         add_flag(parser, name, help=argparse.SUPPRESS)
+
+
+_KEYLESS_ONLY = (
+    "--fulcio-auth-flow", "--oidc-client-secret-file", "--oidc-provider", "--oidc-redirect-url",
+    "--timestamp-client-cacert", "--timestamp-client-cert", "--timestamp-client-key", "--timestamp-server-name",
+)  # fmt: skip
+"""How services are asked that are not asked when a key signs."""
 
 
 def refuse_services(arguments: Namespace) -> None:

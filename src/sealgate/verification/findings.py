@@ -43,6 +43,10 @@ CODES: dict[str, str | None] = {
     "annotations-verified": None,
     "annotation-mismatch": "the annotations asked for by -a must all stand in one signature",
     "annotations-not-checked": "leave out --check-claims=false to have them checked",
+    # What was signed, of a file
+    "blob-digest-verified": None,
+    "blob-digest-mismatch": "the bundle belongs to another file, or the file was altered after it was signed",
+    "not-a-blob-signature": "an attestation proves something else than a signature; see `sealgate verify-blob-attestation`",
     # Evidence that could not be read
     "evidence-malformed": "the attached object is broken; `sealgate clean` removes it",
     "evidence-unsupported": "signed in a way that a key cannot verify",

@@ -1,0 +1,1 @@
+ZKAYjdsOUGVL3qLpEvpa1oSC5uSppDjPJp3PTtxU7dgDcJjPQYJSnpj2l8fAp7xkeH6c4BWG1xBPbIgtavNxBw==
