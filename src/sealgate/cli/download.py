@@ -1,0 +1,53 @@
+"""`sealgate download signature`: what is attached to an image, as it is."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from sealgate.cli.registries import add_registry_arguments, blob_limit, images
+from sealgate.cli.text import printable
+from sealgate.errors import UnavailableError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sealgate.artifacts.download import Downloaded
+    from sealgate.cli.context import Context
+    from sealgate.oci.images import Images
+
+HELP = "Download what is attached to an image. Nothing is verified."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`signature IMAGE` and its options."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="signature")
+    signature = commands.add_parser(
+        "signature",
+        description="Print every signature of an image, one JSON document a line, as cosign does: bundles as they are, "
+        "legacy signatures with their payload. Exit codes: 10 there is none, 14 not everything could be asked for.",
+        help="download signatures",
+    )
+    signature.add_argument(
+        "image", metavar="IMAGE", help="registry/repository[:tag][@digest], oci:DIR or oci-archive:FILE"
+    )
+    signature.add_argument("--attachment-tag-prefix", default="", metavar="PREFIX", help="prefix of the .sig tag")
+    add_registry_arguments(signature)
+
+
+def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Print the lines; what could not be brought goes to stderr."""
+    with ExitStack() as closing:
+        found = context.run(_download(arguments, context, images(arguments, context, closing)))
+    for line in found.lines:
+        context.out(line)
+    for problem in found.problems:
+        context.stderr.write(f"Error: {printable(problem.message, most=2000)} [{problem.code}]\n")
+    return UnavailableError.exit_code if any(isinstance(each, UnavailableError) for each in found.problems) else 0
+
+
+async def _download(arguments: argparse.Namespace, context: Context, opened: Images) -> Downloaded:
+    from sealgate.artifacts.download import download_signatures
+
+    image = await opened.open(arguments.image)
+    return await download_signatures(image, prefix=arguments.attachment_tag_prefix, blob_limit=blob_limit(context))
