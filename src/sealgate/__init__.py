@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from sealgate.library.operations import Attachments
     from sealgate.oci.attachments import Attachment
     from sealgate.oci.credentials import Credentials
+    from sealgate.oci.host import RegistrySettings
     from sealgate.oci.reference import Reference
-    from sealgate.oci.registry import RegistrySettings
     from sealgate.signing.sign import Signature
     from sealgate.transport.message import Tls
     from sealgate.transport.proxy import Proxies
@@ -71,7 +71,7 @@ _PLACES = {
     "Proxies": "sealgate.transport.proxy:Proxies",
     "PublicKey": "sealgate.keys.algorithms:PublicKey",
     "Reference": "sealgate.oci.reference:Reference",
-    "RegistrySettings": "sealgate.oci.registry:RegistrySettings",
+    "RegistrySettings": "sealgate.oci.host:RegistrySettings",
     "SealgateError": "sealgate.errors:SealgateError",
     "SignArguments": "sealgate.library.asked:SignArguments",
     "Signature": "sealgate.signing.sign:Signature",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from sealgate import limits
 from sealgate.library import asked, operations
 from sealgate.library.driving import ANONYMOUS, Knowledge, Threads
-from sealgate.oci.registry import RegistrySettings
+from sealgate.oci.host import RegistrySettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from sealgate.cli.options import add_flag
 from sealgate.errors import UsageError
+from sealgate.oci.host import RegistrySettings
 from sealgate.oci.images import Images
-from sealgate.oci.registry import RegistrySettings, Session
+from sealgate.oci.registry import Session
 from sealgate.transport.message import Tls
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from sealgate.errors import AbortedError, UsageError
 from sealgate.library.operations import Place
-from sealgate.oci.registry import RegistrySettings, Session
+from sealgate.oci.host import RegistrySettings
+from sealgate.oci.registry import Session
 
 if TYPE_CHECKING:
     from sealgate.transport.flow import Flow

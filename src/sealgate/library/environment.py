@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sealgate.oci.registry import RegistrySettings
+from sealgate.oci.host import RegistrySettings
 from sealgate.transport.proxy import Proxies
 
 if TYPE_CHECKING:

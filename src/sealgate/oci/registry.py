@@ -1,12 +1,12 @@
 """The registry client: one repository of a registry, by the OCI distribution specification 1.1.
 
-`Session` holds what a run knows of each registry host (scheme, tokens, retries); `RegistryStore` is the `Store` of one
-repository. Section numbers below are those of the distribution specification.
+`Session` holds what a run knows of each registry host; `RegistryStore` is the `Store` of one repository. Section names below
+are those of the distribution specification.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sealgate import limits
 from sealgate.digest import Digest
@@ -20,55 +20,18 @@ from sealgate.errors import (
     RedirectError,
     SealgateError,
     ServerFailureError,
-    ThrottledError,
-    TlsError,
-    UnauthorizedError,
-    UnreachableError,
 )
 from sealgate.oci import manifest as manifests
 from sealgate.oci.descriptor import Descriptor
+from sealgate.oci.host import Host, RegistrySettings, reason
 from sealgate.oci.store import Manifest, Store
-from sealgate.transport import address, flow
-from sealgate.transport.message import Addresses, FileBody, Request, Response, Sink, Tls, Url
+from sealgate.transport.message import FileBody, Response, Sink, Url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from sealgate.oci.challenge import Challenge
-    from sealgate.oci.credentials import Credentials
     from sealgate.oci.reference import Reference
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _NO_REFERRERS_API = frozenset({400, 404, 405, 406, 501})
 _READ, _WRITE, _DELETE = "pull", "push,pull", "delete,pull,push"
-
-
-class RegistrySettings(NamedTuple):
-    """How registries are talked to. Nothing is read from the environment unless by `from_environment`."""
-
-    credentials: Callable[[str, str], Credentials | None] | None = None
-    """Looks up the credentials of a registry and repository; may block; None: anonymous."""
-    tls: Tls = Tls()
-    allow_http: bool = False
-    """Plain http where https is not spoken, for hosts that are not local too."""
-    trusted_realms: frozenset[str] = frozenset()
-    """Hosts of token services that may see credentials, beyond the registry's own and the well-known ones."""
-    user_agent: str = "sealgate"
-    first_pause: float = 0.5
-    """Seconds before the second try; doubled for each further one."""
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> RegistrySettings:
-        """With docker's and podman's credentials and their helpers, and SEALGATE_REGISTRY_REALMS.
-
-        Files are read, and helpers asked, when a registry wants credentials.
-        """
-        from sealgate.oci.credentials import Keychain
-
-        realms = (realm.strip().lower() for realm in environ.get("SEALGATE_REGISTRY_REALMS", "").split(","))
-        lookup = Keychain(environ=environ, explicit=None).lookup
-        return cls(credentials=lookup, trusted_realms=frozenset(filter(None, realms)))
 
 
 class Session:
@@ -76,13 +39,13 @@ class Session:
 
     def __init__(self, settings: RegistrySettings) -> None:
         self.settings = settings
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, Host] = {}
 
     def repository(self, reference: Reference) -> RegistryStore:
         """The store of a reference's repository; tag and digest are ignored."""
         host = self._hosts.get(reference.registry)
         if host is None:
-            host = self._hosts[reference.registry] = _Host(reference, self.settings)
+            host = self._hosts[reference.registry] = Host(reference, self.settings)
         return RegistryStore(host, reference.registry, reference.repository)
 
     def renewed(self) -> Session:
@@ -97,258 +60,10 @@ class Session:
             self._hosts[name] = host.renewed()
 
 
-class _Host:
-    """One registry host: its scheme, its authorization, its patience."""
-
-    def __init__(self, reference: Reference, settings: RegistrySettings) -> None:
-        self.settings = settings
-        self._name = reference.api_host
-        self._host, self._port = reference.host, reference.port
-        self._scheme: str | None = None
-        self._probe: flow.Once[str] = flow.Once()
-        self._challenge: Challenge | None = None
-        """What the host asked for last; with it, tokens of further scopes are fetched ahead of a 401."""
-        self._authorization: dict[tuple[str, str], str] = {}
-        self._asking: dict[tuple[str, str], flow.Once[str]] = {}
-
-    def renewed(self) -> _Host:
-        """The same knowledge, and nothing in flight."""
-        host = object.__new__(_Host)
-        vars(host).update(vars(self), _probe=flow.Once(), _asking={}, _authorization=dict(self._authorization))
-        return host
-
-    async def url(self, target: str) -> Url:
-        """The URL of a path on this host, once it is known whether it speaks TLS."""
-        scheme = self._scheme or await self._probe.get(self._find_scheme)
-        return Url(scheme, self._host, self._port or (443 if scheme == "https" else 80), target)
-
-    async def _find_scheme(self) -> str:
-        """https; only hosts that are local by name, or `allow_http`, may answer the greeting in something else than TLS."""
-        if not (self.settings.allow_http or address.is_private(self._host)):
-            self._scheme = "https"
-            return "https"
-        probe = Request(
-            "GET", Url("https", self._host, self._port or 443, "/v2/"), self._headers(), tls=self.settings.tls
-        )
-        try:
-            await flow.send(probe)
-        except TlsError as error:
-            if not error.not_tls:
-                raise
-            self._scheme = "http"
-        except UnreachableError:
-            if self._port is not None or not self.settings.allow_http:
-                raise
-            self._scheme = "http"  # nobody listens on 443, and http is allowed
-        else:
-            self._scheme = "https"
-        return self._scheme
-
-    def _headers(self) -> tuple[tuple[str, str], ...]:
-        return (("User-Agent", self.settings.user_agent),)
-
-    async def request(
-        self,
-        method: str,
-        target: str | Url,
-        *,
-        repository: str,
-        actions: str,
-        headers: tuple[tuple[str, str], ...] = (),
-        body: bytes | FileBody = b"",
-        limit: int = limits.SMALL_BODY_BYTES,
-        sink: Sink | None = None,
-        follow: bool = False,
-    ) -> Response:
-        """Send with authorization, patience (429, 5xx) and, with `follow`, redirects. 4xx but 401, 403 and 429 are answers."""
-        url = target if isinstance(target, Url) else await self.url(target)
-        own = url.origin == (await self.url("/")).origin
-        scope = (repository, actions)
-        pause = self.settings.first_pause
-        challenged = False
-        attempt = 0
-        while True:
-            attempt += 1
-            sent = [*self._headers(), *headers]
-            authorization = None
-            if own:
-                authorization = self._authorization.get(scope)
-                if authorization is None and self._challenge is not None:
-                    authorization = await self._obtain(self._challenge, scope, url, None)
-                if authorization is not None:
-                    sent.append(("Authorization", authorization))
-            request = Request(
-                method, url, tuple(sent), body, limit, sink, self.settings.tls if own else Tls(), self._rule(url)
-            )
-            try:
-                response = await flow.send(request)
-            except UnreachableError as error:
-                if not error.broken or attempt >= limits.ATTEMPTS:
-                    raise
-                await flow.sleep(pause)
-                pause *= 2
-                continue
-            if response.status == 401 and own and not challenged:
-                challenged = True
-                attempt -= 1
-                await self._authorize(response, scope, url, authorization)
-                continue
-            if response.status in _TRY_AGAIN and attempt < limits.ATTEMPTS:
-                await flow.sleep(_pause(response, pause, url))
-                pause *= 2
-                continue
-            if follow and response.status in _REDIRECTS:
-                return await self._follow(request, response)
-            _raise_for_refusal(response, url)
-            return response
-
-    def _rule(self, url: Url) -> Addresses:
-        return "any" if url.host == self._host else "not-link-local"
-
-    # -- authorization
-
-    async def _authorize(self, response: Response, scope: tuple[str, str], url: Url, used: str | None) -> None:
-        """Answer a 401 (distribution token specification): get what the next try sends."""
-        from sealgate.oci import challenge as challenges
-
-        if used is not None and self._authorization.get(scope) == used:
-            del self._authorization[scope]  # it expired, or was never good
-        if scope not in self._authorization:  # else another request got it meanwhile
-            self._challenge = challenges.choose(response.all("www-authenticate"), what=self._name)
-            await self._obtain(self._challenge, scope, url, used)
-
-    async def _obtain(self, challenge: Challenge, scope: tuple[str, str], url: Url, used: str | None) -> str:
-        """An Authorization value, asked for once however many requests wait for it."""
-        once = self._asking.setdefault(scope, flow.Once())
-        found = await once.get(lambda: self._get_authorization(challenge, scope, url, used))
-        self._authorization[scope] = found
-        self._asking.pop(scope, None)
-        return found
-
-    async def _get_authorization(self, challenge: Challenge, scope: tuple[str, str], url: Url, used: str | None) -> str:
-        credentials = None
-        if (lookup := self.settings.credentials) is not None:
-            credentials = await flow.call(lambda: lookup(self._name, scope[0]))
-        if challenge.scheme == "basic":
-            if credentials is None or not credentials.username:
-                raise _wants_credentials(self._name, given=False)
-            if used is not None:
-                raise _wants_credentials(self._name, given=True)
-            return credentials.basic()
-        if credentials is not None and credentials.registry_token:
-            if used is not None:
-                raise _wants_credentials(self._name, given=True)
-            return f"Bearer {credentials.registry_token}"
-        return await self._get_token(challenge, credentials, scope, url)
-
-    async def _get_token(
-        self, challenge: Challenge, credentials: Credentials | None, scope: tuple[str, str], url: Url
-    ) -> str:
-        from sealgate import strictjson
-        from sealgate.oci import challenge as challenges
-
-        wanted = f"repository:{scope[0]}:{scope[1]}"
-        realm = challenges.token_url(challenge, wanted, registry=url)
-        rule = challenges.check_realm(
-            realm, registry=url, has_credentials=credentials is not None, trusted=self.settings.trusted_realms
-        )
-        tls = (
-            self.settings.tls
-            if realm.origin == url.origin or realm.host == url.host
-            else self.settings.tls._replace(
-                server_name=None, client_cert=None, client_key=None, insecure_skip_verify=False
-            )
-        )
-        headers = self._headers()
-        if credentials is not None and credentials.identity_token:
-            from urllib.parse import urlencode
-
-            form = urlencode(
-                {
-                    "grant_type": "refresh_token",
-                    "service": challenge.service or "",
-                    "scope": wanted,
-                    "client_id": "sealgate",
-                    "refresh_token": credentials.identity_token,
-                }
-            ).encode("ascii")
-            bare = realm._replace(target=realm.target.partition("?")[0])
-            request = Request(
-                "POST",
-                bare,
-                (*headers, ("Content-Type", "application/x-www-form-urlencoded")),
-                form,
-                tls=tls,
-                addresses=rule,
-            )
-        else:
-            if credentials is not None and credentials.username:
-                headers = (*headers, ("Authorization", credentials.basic()))
-            request = Request("GET", realm, headers, tls=tls, addresses=rule)
-        response = await self._send_patiently(request)
-        if response.status in {401, 403}:
-            raise _wants_credentials(self._name, given=credentials is not None)
-        if response.status != 200:
-            raise ServerFailureError(f"the token service {realm} of {self._name} answers {response.status}")
-        answer = strictjson.parse_object(response.body, limit=limits.SMALL_BODY_BYTES, what=f"the token of {realm}")
-        token = answer.get("token") or answer.get("access_token")
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
-            raise ProtocolError(f"the token service {realm} of {self._name} gives no token")
-        return f"Bearer {token}"
-
-    async def _send_patiently(self, request: Request) -> Response:
-        pause = self.settings.first_pause
-        for attempt in range(1, limits.ATTEMPTS + 1):
-            try:
-                response = await flow.send(request)
-            except UnreachableError as error:
-                if not error.broken or attempt == limits.ATTEMPTS:
-                    raise
-                await flow.sleep(pause)
-            else:
-                if response.status not in _TRY_AGAIN or attempt == limits.ATTEMPTS:
-                    _raise_for_refusal(response, request.url, but=frozenset({401, 403}))
-                    return response
-                await flow.sleep(_pause(response, pause, request.url))
-            pause *= 2
-        raise AssertionError  # pragma: no cover - the loop returns or raises
-
-    # -- redirects
-
-    async def _follow(self, request: Request, response: Response) -> Response:
-        """Follow redirects of a read without credentials (T10): never from https to http, never inward from outside."""
-        from sealgate.transport.url import resolve_url
-
-        url = request.url
-        public = not address.is_private(url.host) and address.is_public(response.peer)
-        headers = tuple((name, value) for name, value in request.headers if name != "Authorization")
-        seen = {url}
-        for _ in range(limits.REDIRECTS):
-            location = response.header("location")
-            if not location:
-                raise RedirectError(f"{url} redirects nowhere")
-            following = resolve_url(url, location)
-            if url.scheme == "https" and following.scheme != "https":
-                raise RedirectError(f"{url} redirects from https to {following.scheme}")
-            if following in seen:
-                raise RedirectError(f"{url} redirects in a circle")
-            seen.add(following)
-            own = following.origin == request.url.origin
-            rule: Addresses = "any" if own else "public" if public else "not-link-local"
-            url = following
-            response = await self._send_patiently(
-                request._replace(url=url, headers=headers, tls=self.settings.tls if own else Tls(), addresses=rule)
-            )
-            if response.status not in _REDIRECTS:
-                _raise_for_refusal(response, url)
-                return response
-        raise RedirectError(f"{request.url} redirects more than {limits.REDIRECTS} times")
-
-
 class RegistryStore:
     """The `Store` of one repository of a registry."""
 
-    def __init__(self, host: _Host, registry: str, repository: str) -> None:
+    def __init__(self, host: Host, registry: str, repository: str) -> None:
         self._host = host
         self.registry = registry
         self.repository = repository
@@ -494,12 +209,17 @@ class RegistryStore:
         target: str | Url = self._path(f"referrers/{subject}")
         found: list[Descriptor] = []
         what = f"the referrers of {self.name}@{subject}"
+        if self.repository.partition("/")[0] in self._host.without_referrers:
+            return None
         for _ in range(limits.REFERRER_PAGES):
             response = await self._host.request(
                 "GET", target, repository=self.repository, actions=_READ, headers=(("Accept", manifests.OCI_INDEX),),
                 limit=limits.MANIFEST_BYTES, follow=True,
             )  # fmt: skip
             if response.status in _NO_REFERRERS_API and not found:
+                if response.status == 404 and not reason(response):
+                    # The route itself is unknown, not this image: no need to ask for the next one of the same place.
+                    self._host.without_referrers.add(self.repository.partition("/")[0])
                 return None
             content_type = (response.header("content-type") or "").partition(";")[0].strip()
             if response.status == 200 and content_type != manifests.OCI_INDEX and not found:
@@ -563,7 +283,7 @@ class RegistryStore:
 
     def _expect(self, response: Response, good: set[int], rest: str) -> None:
         if response.status not in good:
-            raise ServerFailureError(f"{self.name}: {rest} answers {response.status}{_reason(response)}")
+            raise ServerFailureError(f"{self.name}: {rest} answers {response.status}{reason(response)}")
 
     async def _next_page(self, response: Response, target: str | Url) -> Url | None:
         """The `Link: <…>; rel="next"` of a list (RFC 8288), on the registry's own host only."""
@@ -626,65 +346,3 @@ def _next_link(header: str) -> str | None:
         if relation.startswith("rel=next") and target.strip().startswith("<") and target.strip().endswith(">"):
             return target.strip()[1:-1]
     return None
-
-
-def _pause(response: Response, otherwise: float, url: Url) -> float:
-    """Seconds to wait before the next try: Retry-After (RFC 9110, section 10.2.3; seconds) or our own back-off."""
-    text = response.header("retry-after") or ""
-    if not text.isascii() or not text.isdigit():
-        return otherwise
-    seconds = float(text[:9])
-    if seconds > limits.RETRY_AFTER_SECONDS:
-        raise ThrottledError(
-            f"{url.authority} is throttling ({response.status}) and asks to come back in {text[:9]} s",
-            hint="sign in to the registry for a higher limit, or try again later",
-        )
-    return max(seconds, otherwise)
-
-
-def _raise_for_refusal(response: Response, url: Url, but: frozenset[int] = frozenset()) -> None:
-    """The statuses that mean "could not ask", whatever was asked."""
-    status = response.status
-    if status in but:
-        return
-    if status == 401:
-        raise _wants_credentials(url.authority, given=True, reason=_reason(response))
-    if status == 403:
-        raise ForbiddenError(
-            f"{url.authority} does not allow it (403){_reason(response)}",
-            hint="the account needs the right to read (or write) this repository",
-        )
-    if status == 429:
-        raise ThrottledError(
-            f"{url.authority} is throttling (429), also after {limits.ATTEMPTS} tries{_reason(response)}",
-            hint="sign in to the registry for a higher limit, or try again later",
-        )
-    if status >= 500 or status < 200 or status in {408}:
-        raise ServerFailureError(
-            f"{url} answers {status}{_reason(response)}", hint="the registry has a problem; try again later"
-        )
-
-
-def _wants_credentials(host: str, *, given: bool, reason: str = "") -> UnauthorizedError:
-    if given:
-        return UnauthorizedError(
-            f"{host} refuses the credentials, or wants others (401){reason}",
-            hint=f"`sealgate login {host}` stores credentials",
-        )
-    return UnauthorizedError(
-        f"{host} wants credentials (401), and there are none for it", hint=f"`sealgate login {host}` stores credentials"
-    )
-
-
-def _reason(response: Response) -> str:
-    """The registry's own words (section "Error Codes"), bounded: `: CODE: message`."""
-    from sealgate import strictjson
-
-    try:
-        document = strictjson.parse_object(response.body, limit=limits.SMALL_BODY_BYTES, what="an error")
-        first = document["errors"][0]
-        code, message = first.get("code"), first.get("message")
-    except (SealgateError, LookupError, TypeError, AttributeError):
-        return ""
-    words = [word[:200] for word in (code, message) if isinstance(word, str) and word]
-    return f": {': '.join(words)}" if words else ""
