@@ -10,6 +10,7 @@ Source: OCI image specification 1.1, image-layout.md; OCI distribution specifica
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from sealgate import limits, strictjson
@@ -43,6 +44,8 @@ class Layout:
         """Whether directories of others (the layouts of a registry) may stand beside its own files."""
         self._subjects: dict[Digest, Digest | None] = {}
         """What each blob says it refers to. A blob's name is its content, so this never goes stale."""
+        self._seen: tuple[_OpenFile, tuple[int, ...], Index] | None = None
+        """The index.json that was read last. It is kept open, so that no other file can get its inode number."""
 
     @property
     def path(self) -> str:
@@ -91,10 +94,18 @@ class Layout:
         return self._index() if self.exists() else Index()
 
     def _index(self) -> Index:
-        raw = self.files.read("index.json", limit=limits.LAYOUT_INDEX_BYTES)
-        if raw is None:
+        opened = self.files.open("index.json")
+        if opened is None:
             raise LayoutInvalidError(f"layout {self.path} has no index.json")
-        return layout_index.parse(raw, f"layout {self.path}")
+        file = _OpenFile(opened[0])
+        status = os.fstat(file.fd)
+        version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        seen = self._seen
+        if seen is not None and seen[1] == version:
+            return seen[2]
+        index = layout_index.parse(self.files.read_open(file.fd, "index.json"), f"layout {self.path}")
+        self._seen = (file, version, index)
+        return index
 
     def _write_index(self, before: Index, after: Index) -> None:
         """To be called under the lock."""
@@ -225,17 +236,17 @@ class Layout:
             self._subjects.clear()
         order = {digest: position for position, digest in enumerate(listed)}
         found: dict[Digest, Descriptor] = {}
-        for digest, size in self.files.blobs():
-            if size > limits.MANIFEST_BYTES or digest == subject:
-                continue
+        for digest, item in self.files.blobs():
             known = self._subjects.get(digest, digest)
-            if known not in (digest, subject):
+            if digest == subject or known not in (digest, subject):
                 continue
-            document = self._document(digest)
-            if known == digest:
-                self._subjects[digest] = known = _subject_of(document)
-            if known == subject and document is not None:
-                found[digest] = _referrer(digest, size, document)
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                size = item.stat(follow_symlinks=False).st_size
+                document = self._document(digest) if size <= limits.MANIFEST_BYTES else None
+                if known == digest:
+                    self._subjects[digest] = known = _subject_of(document)
+                if known == subject and document is not None:
+                    found[digest] = _referrer(digest, size, document)
         return sorted(found.values(), key=lambda item: (order.get(item.digest, len(order)), item.digest))
 
     def _document(self, digest: Digest) -> dict[str, Any] | None:
@@ -261,6 +272,16 @@ class Layout:
 
     def _subject(self, descriptor: Descriptor) -> Digest | None:
         return _subject_of(self._document(descriptor.digest))
+
+
+class _OpenFile:
+    """A file descriptor that is closed with its last user."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
 
 
 def _subject_of(document: dict[str, Any] | None) -> Digest | None:

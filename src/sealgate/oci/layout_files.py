@@ -43,6 +43,8 @@ class Files:
         self._base = base
         self._parts = parts
         self.path = os.path.join(base, *parts)
+        self._named: dict[str, Digest] = {}
+        """File names in blobs/ as digests."""
 
     # -- directories
 
@@ -156,6 +158,11 @@ class Files:
                 return read_all(fd, limit, f"layout {self.path}: {'/'.join(where)}")
         finally:
             os.close(fd)
+
+    def read_open(self, fd: int, name: str) -> bytes:
+        """The bytes of an open index.json (`name`), at most `LAYOUT_INDEX_BYTES`."""
+        with _failures(self.path):
+            return read_all(fd, limits.LAYOUT_INDEX_BYTES, f"layout {self.path}: {name}")
 
     def write(self, *where: str, data: bytes, durable: bool = False) -> None:
         """Write or replace a file, all or nothing; `durable` waits for the disk."""
@@ -316,8 +323,8 @@ class Files:
                 return False
             return True
 
-    def blobs(self) -> Iterator[tuple[Digest, int]]:
-        """Every blob with its size, in the order of the disk. Raises `LimitError` past `LAYOUT_ENTRIES`."""
+    def blobs(self) -> Iterator[tuple[Digest, os.DirEntry[str]]]:
+        """Every blob, in the order of the disk, with what the system says of it. Raises `LimitError` past `LAYOUT_ENTRIES`."""
         count = 0
         for algorithm in ("sha256", "sha512"):
             with self.directory("blobs", algorithm) as directory, _failures(self.path):
@@ -328,10 +335,16 @@ class Files:
                         count += 1
                         if count > limits.LAYOUT_ENTRIES:
                             raise LimitError(f"layout {self.path} holds more than {limits.LAYOUT_ENTRIES} blobs")
-                        with suppress(DigestInvalidError, FileNotFoundError):
-                            digest = Digest.parse(f"{algorithm}:{item.name}")
-                            if item.is_file(follow_symlinks=False):
-                                yield digest, item.stat(follow_symlinks=False).st_size
+                        digest = self._named.get(item.name)
+                        if digest is None:
+                            try:
+                                digest = self._named[item.name] = Digest.parse(f"{algorithm}:{item.name}")
+                            except DigestInvalidError:
+                                continue
+                        if item.is_file(follow_symlinks=False):
+                            yield digest, item
+        if len(self._named) > 2 * count + 100:
+            self._named.clear()
 
 
 def read_all(fd: int, limit: int, what: str) -> bytes:

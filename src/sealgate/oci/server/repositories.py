@@ -19,7 +19,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 _NAME_CHARS = 255
 _TAKEN = frozenset({"blobs", "index.json", "oci-layout"})
 """Files of a layout: no part of a repository's name, since `a/blobs` would stand inside the layout `a`."""
-_KEPT_LAYOUTS = 1024
+_KEPT_LAYOUTS = 128
 
 
 def valid_name(name: str) -> bool:
