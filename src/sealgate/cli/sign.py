@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sealgate.cli.options import add_flag, duration
 from sealgate.cli.registries import add_registry_arguments, images, parse_annotations
 from sealgate.cli.waiting import add_signing_arguments, refuse_services
-from sealgate.errors import UsageError
+from sealgate.errors import SealgateError, UsageError
 
 if TYPE_CHECKING:
     from sealgate.cli.context import Context
@@ -79,8 +79,12 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         raise UsageError("--output-signature and --output-payload belong to the legacy format", hint="--format legacy")
     if not options.upload and not (arguments.bundle or arguments.output_signature or arguments.output_payload):
         raise UsageError("--upload=false leaves the signature nowhere", hint="--bundle FILE writes it to a file")
-    with ExitStack() as closing:
-        made = context.run(_sign(arguments, context, options, images(arguments, context, closing)))
+    with ExitStack() as closing:  # an archive is written back when this ends without an error
+        outcomes = context.run(_sign(arguments, context, options, images(arguments, context, closing)))
+    made = [signature for outcome in outcomes if not isinstance(outcome, SealgateError) for signature in outcome]
+    for outcome in outcomes:
+        if isinstance(outcome, SealgateError):
+            raise outcome
     _write_outputs(arguments, made)
     for signature in made:
         if not signature.added and options.upload:
@@ -138,7 +142,8 @@ def _rfc3339(epoch: str | None, now: float) -> str:
 
 async def _sign(
     arguments: argparse.Namespace, context: Context, options: SignOptions, opened: Images
-) -> list[Signature]:
+) -> list[list[Signature] | SealgateError]:
+    """Every image, however the others end."""
     from sealgate.signing.sign import sign
     from sealgate.transport import flow
 
@@ -149,8 +154,7 @@ async def _sign(
             context.err(
                 f"note: {place.name} is a tag; what it points to now is signed. A digest (…@sha256:…) says which image is meant"
             )
-    made = await flow.gather([sign(place, signers, options, context.err) for place in places], limit=8)
-    return [signature for signatures in made for signature in signatures]
+    return await flow.settle([sign(place, signers, options, context.err) for place in places], limit=8)
 
 
 async def load_signers(arguments: argparse.Namespace, context: Context) -> list[Signer]:

@@ -110,10 +110,11 @@ async def list_referrers(store: Store, image: Digest) -> tuple[list[Descriptor],
             problems.append(outcome)
         else:
             listed += outcome or []
-    unique = {descriptor.digest: descriptor for descriptor in reversed(listed)}
+    unique: dict[Digest, Descriptor] = {}
+    for descriptor in listed:
+        unique.setdefault(descriptor.digest, descriptor)
     unique.pop(image, None)
-    ordered = [descriptor for descriptor in dict.fromkeys(d.digest for d in listed) if descriptor in unique]
-    return [unique[digest] for digest in ordered], problems, not isinstance(api, SealgateError) and api is not None
+    return list(unique.values()), problems, not isinstance(api, SealgateError) and api is not None
 
 
 async def _by_api(store: Store, image: Digest) -> list[Descriptor] | None:
