@@ -93,7 +93,8 @@ def choose(headers: Iterable[str], *, what: str) -> Challenge:
 def token_url(challenge: Challenge, scope: str, *, registry: Url) -> Url:
     """Where to ask for a token of `scope`: `realm?scope=…&service=…`. Raises `RealmError` when there is no usable realm.
 
-    Other parameters of the realm's own query are kept. The URL still has to pass `check_realm`.
+    An empty scope asks for a token that allows nothing but `/v2/` itself. Other parameters of the realm's own query are
+    kept. The URL still has to pass `check_realm`.
     """
     if not challenge.realm:
         raise RealmError(f"{registry.authority} wants a token, but does not say from where")
@@ -105,10 +106,11 @@ def token_url(challenge: Challenge, scope: str, *, registry: Url) -> Url:
     kept = [
         pair for pair in query.split("&") if pair and unquote_plus(pair.partition("=")[0]) not in {"scope", "service"}
     ]
-    kept.append(f"scope={quote(scope, safe='')}")
+    if scope:
+        kept.append(f"scope={quote(scope, safe='')}")
     if challenge.service:
         kept.append(f"service={quote(challenge.service, safe='')}")
-    return realm._replace(target=f"{path}?{'&'.join(kept)}")
+    return realm._replace(target=f"{path}?{'&'.join(kept)}" if kept else path)
 
 
 def check_realm(

@@ -90,6 +90,17 @@ class Host:
         vars(host).update(vars(self), _probe=flow.Once(), _asking={}, _authorization=dict(self._authorization))
         return host
 
+    async def check_credentials(self) -> bool:
+        """Whether the host takes the credentials that there are; False when it asks for none at all.
+
+        Distribution specification, section "Determining Support". Raises `UnauthorizedError` for credentials that it
+        refuses, and as `request`.
+        """
+        response = await self.request("GET", "/v2/", repository="", actions="")
+        if response.status != 200:
+            raise ServerFailureError(f"{self._name} answers {response.status} to /v2/", hint="is it a registry?")
+        return self._challenge is not None
+
     async def url(self, target: str) -> Url:
         """The URL of a path on this host, once it is known whether it speaks TLS."""
         scheme = self._scheme or await self._probe.get(self._find_scheme)
@@ -225,7 +236,7 @@ class Host:
         from sealgate.oci import challenge as challenges
 
         challenge = challenged.challenge
-        wanted = f"repository:{scope[0]}:{scope[1]}"
+        wanted = f"repository:{scope[0]}:{scope[1]}" if scope[0] else ""
         realm = challenges.token_url(challenge, wanted, registry=url)
         rule = challenges.check_realm(
             realm,

@@ -48,6 +48,15 @@ class Session:
             host = self._hosts[reference.registry] = Host(reference, self.settings)
         return RegistryStore(host, reference.registry, reference.repository)
 
+    async def check_credentials(self, registry: str) -> bool:
+        """Whether a registry (canonical) takes the session's credentials; False when it asks for none at all.
+
+        Raises `UnauthorizedError` for credentials that it refuses.
+        """
+        from sealgate.oci.reference import Reference
+
+        return await self.repository(Reference(registry, "", None, None))._host.check_credentials()
+
     def renewed(self) -> Session:
         """A session for another run that knows what this one has learned. What is in flight belongs to one run alone."""
         session = Session(self.settings)
