@@ -148,7 +148,12 @@ def _dispatch(argv: list[str], context: Context) -> int:
     module = importlib.import_module(f"sealgate.cli.{COMMANDS[name][0]}")
     if arguments.output_file is None:
         return int(module.run(arguments, context))
-    with open(arguments.output_file, "w", encoding="utf-8", newline="\n") as file:
+    try:
+        file = open(arguments.output_file, "w", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed below
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the name is not a path"
+        raise UsageError(f"{arguments.output_file} cannot be written: {reason}") from error
+    with file:
         context.stdout = file
         return int(module.run(arguments, context))
 

@@ -84,7 +84,7 @@ def _sentence(finding: Finding, style: Style) -> str:
 
 def cosign(verdicts: list[Verdict], *, text: bool) -> str:
     """One JSON array a line and image, after an empty line; with `text` one object a line. Good signatures only."""
-    import json
+    from sealgate.evidence.gojson import encoding_json
 
     parts = []
     for verdict in verdicts:
@@ -92,9 +92,9 @@ def cosign(verdicts: list[Verdict], *, text: bool) -> str:
             continue
         payloads = [_payload(verdict, report) for report in verdict.signatures if report.accepted]
         if text:
-            parts += [json.dumps(payload, ensure_ascii=False, separators=(",", ":")) + "\n" for payload in payloads]
+            parts += [encoding_json(payload) + "\n" for payload in payloads]
         else:
-            parts.append("\n" + json.dumps(payloads, ensure_ascii=False, separators=(",", ":")) + "\n")
+            parts.append("\n" + encoding_json(payloads) + "\n")
     return "".join(parts)
 
 
@@ -107,8 +107,15 @@ def _payload(verdict: Verdict, report: SignatureReport) -> dict[str, Any]:
             "image": {"docker-manifest-digest": str(verdict.digest)},
             "type": payload.get("type"),
         },
-        "optional": payload.get("optional") or ({} if report.format == "bundle" else None),
+        "optional": _as_go_map(payload.get("optional")) or ({} if report.format == "bundle" else None),
     }
+
+
+def _as_go_map(value: Any) -> Any:
+    """Go prints the members of a map in the order of their names, whatever the order in which they were signed."""
+    if isinstance(value, dict):
+        return {name: _as_go_map(value[name]) for name in sorted(value)}
+    return [_as_go_map(item) for item in value] if isinstance(value, list) else value
 
 
 # -- other programs
