@@ -227,3 +227,44 @@ def endless_pages(body: bytes | None = None) -> Script:
         return exchange.reply(exchange.honest().changed(headers={"Link": link}, body=body))
 
     return script
+
+
+def forward() -> Script:
+    """What a proxy does with an absolute http target: ask there, pass the answer on."""
+
+    def script(exchange: Exchange) -> bool:
+        host, _, port = exchange.seen.headers["host"].rpartition(":")
+        with socket.create_connection((host.strip("[]"), int(port)), 10) as onward:
+            path = exchange.seen.path + (f"?{exchange.seen.query}" if exchange.seen.query else "")
+            head = f"{exchange.seen.method} {path} HTTP/1.1\r\nHost: {exchange.seen.headers['host']}\r\nConnection: close\r\n"
+            length = f"Content-Length: {len(exchange.seen.body)}\r\n" if exchange.seen.body else ""
+            onward.sendall(f"{head}{length}\r\n".encode() + exchange.seen.body)
+            while data := onward.recv(65536):
+                exchange.send(data)
+        return False
+
+    return script
+
+
+def tunnel(to: str | None = None) -> Script:
+    """What a proxy does when it is asked to CONNECT: bytes both ways until one side ends; to another `host:port` if told so."""
+
+    def script(exchange: Exchange) -> bool:
+        host, _, port = (to or exchange.seen.target).rpartition(":")
+        with socket.create_connection((host.strip("[]"), int(port)), 10) as onward:
+            exchange.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            pump = threading.Thread(target=_pump, args=(onward, exchange.sock), daemon=True)
+            pump.start()
+            _pump(exchange.sock, onward)
+            pump.join(10)
+        return False
+
+    return script
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)

@@ -183,10 +183,12 @@ def _part(sock: socket.socket) -> None:
 
 
 def _read_request(stream, sock: socket.socket, number: int) -> Seen | None:
-    line = stream.readline(65536)
-    if not line.strip():
+    first = stream.read(1)
+    if not first.isalpha():  # nothing, or TLS: answered at once, as good servers do
+        if first:
+            sock.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
         return None
-    method, target, _ = line.decode("latin-1").split(" ", 2)
+    method, target, _ = (first + stream.readline(65536)).decode("latin-1").split(" ", 2)
     headers: dict[str, str] = {}
     while (line := stream.readline(65536)) not in {b"\r\n", b"\n", b""}:
         name, _, value = line.decode("latin-1").partition(":")

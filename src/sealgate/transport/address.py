@@ -104,6 +104,5 @@ def _parse(address: str) -> IPv4Address | IPv6Address | None:
 
 
 def _is_public(found: IPv4Address | IPv6Address) -> bool:
-    return found.is_global and not (
-        found.is_multicast or found.is_reserved or found.is_unspecified or getattr(found, "is_site_local", False)
-    )
+    inward = found.is_multicast or found.is_reserved or found.is_unspecified or getattr(found, "is_site_local", False)
+    return found.is_global and not inward and str(found) not in _METADATA

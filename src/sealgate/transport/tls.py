@@ -32,6 +32,9 @@ def new_context(tls: Tls) -> ssl.SSLContext:
 
     Raises `KeyNotFoundError` for a file that does not exist, `TlsError` for one that cannot be used.
     """
+    name = tls.server_name
+    if name is not None and not all(0 < len(label) < 64 and label.isascii() for label in name.split(".")):
+        raise TlsError(f"{ascii(name)} cannot be the name of a TLS server", hint="see --registry-server-name")
     context = new_bare_context()
     try:
         if tls.insecure_skip_verify:
@@ -64,8 +67,7 @@ def new_bare_context() -> ssl.SSLContext:
 
 def is_worth_greeting(request: Request) -> bool:
     """Whether a host that may well speak plain http should be greeted before the system's authorities are loaded."""
-    tls = request.tls
-    return tls.ca_file is None and not tls.insecure_skip_verify and address.is_private(request.url.host)
+    return request.tls == Tls() and address.is_private(request.url.host)
 
 
 def greet(sock: socket.socket, context: ssl.SSLContext, request: Request, seconds: float) -> ssl.SSLSocket:
@@ -81,7 +83,7 @@ def greet(sock: socket.socket, context: ssl.SSLContext, request: Request, second
     except OSError as error:
         raise failed(url, error) from error
     except ValueError as error:
-        raise TlsError(f"{ascii(request.tls.server_name or url.host)} cannot be the name of a TLS server") from error
+        raise TlsError(f"{url.host} cannot be the name of a TLS server") from error
 
 
 def untrusted(url: Url, error: BaseException | None) -> TlsError:
