@@ -43,10 +43,13 @@ class Session:
 
     def repository(self, reference: Reference) -> RegistryStore:
         """The store of a reference's repository; tag and digest are ignored."""
+        return RegistryStore(self._host(reference), reference.registry, reference.repository)
+
+    def _host(self, reference: Reference) -> Host:
         host = self._hosts.get(reference.registry)
         if host is None:
             host = self._hosts[reference.registry] = Host(reference, self.settings)
-        return RegistryStore(host, reference.registry, reference.repository)
+        return host
 
     async def check_credentials(self, registry: str) -> bool:
         """Whether a registry (canonical) takes the session's credentials; False when it asks for none at all.
@@ -55,7 +58,7 @@ class Session:
         """
         from sealgate.oci.reference import Reference
 
-        return await self.repository(Reference(registry, "", None, None))._host.check_credentials()
+        return await self._host(Reference(registry, "")).check_credentials()
 
     def renewed(self) -> Session:
         """A session for another run that knows what this one has learned. What is in flight belongs to one run alone."""
