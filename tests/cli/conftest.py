@@ -90,3 +90,9 @@ def sign():
         return blocking.sign(image.reference, keys=[key.handle for key in keys], settle=0.001, **options)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def password():
+    """The password of every key. `cli` looks that it is in no output."""
+    return PASSWORD

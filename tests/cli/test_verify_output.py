@@ -1,8 +1,8 @@
 """What `sealgate verify` prints: cosign's JSON and text byte for byte, the verdict by its schema, SARIF, JUnit, people's view."""
 
 import json
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
