@@ -161,6 +161,20 @@ def test_D14_a_handshake_that_drips_ends_with_the_request(adapter, evil_registry
     assert time.monotonic() - began < 5
 
 
+def test_a_connection_over_tls_is_used_again(adapter, evil_registry, get):
+    registry = evil_registry(tls=True)
+    for _ in range(4):
+        assert adapter.send(get(registry, tls=Tls(ca_file=evil_registry.ca_file))).status == 200
+    assert registry.greetings == 1
+
+
+def test_a_body_cut_short_over_tls_is_not_taken_for_whole(adapter, evil_registry, get):
+    registry = evil_registry(tls=True)
+    registry.on("*", "*", scripts.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"))
+    error = refused(adapter, get(registry, tls=Tls(ca_file=evil_registry.ca_file)), UnreachableError)
+    assert error.broken
+
+
 # -- not TLS
 
 

@@ -102,7 +102,8 @@ class _LoopScheduler(Scheduler):
                 job.cancel()
             if self._sending:
                 for sending in self._sending:
-                    sending.cancel()
+                    if not sending.cancelling():  # a second time would disturb its tidying up
+                        sending.cancel()
                 await asyncio.wait(self._sending)
         return self.outcome()
 
