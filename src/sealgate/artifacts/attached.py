@@ -184,8 +184,8 @@ def _layers(item: Attached) -> tuple[Descriptor, ...]:
 def is_of_cosign(item: Attached) -> bool:
     """Whether a manifest under one of cosign's tags looks like what cosign puts there, not like an image."""
     layers = _layers(item)
-    if item.manifest is None or item.manifest.is_index:
+    if item.manifest is None or item.manifest.is_index or not layers:
         return False
     if item.origin == "sbom":
-        return bool(layers) and all(layer.media_type.startswith(_SBOM_TYPES) for layer in layers)
+        return all(layer.media_type.startswith(_SBOM_TYPES) for layer in layers)
     return all(layer.annotation(legacy.SIGNATURE) is not None for layer in layers)
