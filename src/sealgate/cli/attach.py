@@ -1,0 +1,140 @@
+"""`sealgate attach signature`: put a signature that was made elsewhere where verifiers look."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from sealgate.cli.options import duration
+from sealgate.cli.registries import add_registry_arguments, images
+from sealgate.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sealgate.artifacts.attach import AttachedSignature
+    from sealgate.cli.context import Context
+    from sealgate.oci.images import Images
+
+HELP = "Attach what was made elsewhere to an image."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`signature IMAGE` and its options."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="signature")
+    signature = commands.add_parser(
+        "signature",
+        description="Attach a signature that was made elsewhere: a payload (`sealgate generate`) with its signature under "
+        "the .sig tag, or a bundle as a referrer. It must be for this image; with --key it must verify. What is attached "
+        "stays, and nothing is attached twice.",
+        help="attach a signature",
+    )
+    signature.add_argument(
+        "image", metavar="IMAGE", help="registry/repository[:tag][@digest], oci:DIR or oci-archive:FILE"
+    )
+    signature.add_argument("--payload", metavar="FILE", help="what was signed, or a bundle")
+    signature.add_argument("--signature", metavar="FILE", help="the base64 signature; - is stdin")
+    signature.add_argument("--bundle", metavar="FILE", help="a Sigstore bundle")
+    signature.add_argument("--certificate", metavar="FILE", help="the signer's certificate (PEM), attached as it is")
+    signature.add_argument("--certificate-chain", metavar="FILE", help="its chain (PEM), attached as it is")
+    signature.add_argument(
+        "--key", action="append", default=[], metavar="KEY", help="public key that it must verify with (repeatable)"
+    )
+    signature.add_argument("--attachment-tag-prefix", default="", metavar="PREFIX", help="prefix of the .sig tag")
+    signature.add_argument(
+        "--settle", type=duration, metavar="DURATION",
+        help="how long a shared tag must stand unchanged before we let go (0.15s alone, 1s with others)",
+    )  # fmt: skip
+    for name in ("--rekor-response", "--tsr"):
+        signature.add_argument(name, metavar="FILE", help="not supported: refused")
+    add_registry_arguments(signature)
+
+
+def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Attach one signature."""
+    if arguments.rekor_response or arguments.tsr:
+        raise UsageError("log entries and timestamps cannot be attached apart from a bundle", hint="--bundle FILE")
+    if not (arguments.payload or arguments.bundle) or (arguments.payload and arguments.bundle):
+        raise UsageError("nothing to attach, or two things", hint="--payload FILE --signature FILE, or --bundle FILE")
+    with ExitStack() as closing:
+        done = context.run(_attach(arguments, context, images(arguments, context, closing)))
+    if not done.verified:
+        context.err("note: the signature was not verified; --key FILE verifies it first")
+    if done.added:
+        context.err(f"Attached to: {done.image} ({done.digest})")
+    else:
+        context.err(f"Already attached: {done.image} ({done.digest}); nothing was added")
+    return 0
+
+
+async def _attach(arguments: argparse.Namespace, context: Context, opened: Images) -> AttachedSignature:
+    import time
+
+    from sealgate.artifacts.attach import AttachOptions, attach_bundle, attach_payload
+    from sealgate.evidence.legacy import decode_signature
+    from sealgate.keys.resolve import load_public_key
+    from sealgate.signing.publish import Settling
+    from sealgate.verification.requirement import SignedBy
+
+    settling = Settling()
+    if arguments.settle is not None:
+        settling = Settling(alone=arguments.settle, contended=arguments.settle)
+    keys = [SignedBy(await load_public_key(key, environ=context.environ), key) for key in arguments.key]
+    options = AttachOptions(
+        created=time.time(),
+        keys=tuple(keys),
+        tag_prefix=arguments.attachment_tag_prefix,
+        docker_media_types=context.environ.get("COSIGN_DOCKER_MEDIA_TYPES", "").lower() in {"1", "t", "true"},
+        settling=settling,
+    )
+    content = read_file(arguments.payload or arguments.bundle)
+    image = await opened.open(arguments.image, writable=True)
+    if arguments.bundle or _is_bundle(content):
+        if arguments.signature or arguments.certificate or arguments.certificate_chain:
+            raise UsageError("a bundle brings its own signature and certificates", hint="--bundle FILE alone")
+        return await attach_bundle(image, content, options)
+    if arguments.signature is None:
+        raise UsageError("a payload needs its signature", hint="--signature FILE")
+    text = context.stdin.read(_SIGNATURE_CHARS) if arguments.signature == "-" else None
+    if text is None:
+        text = read_file(arguments.signature, limit=_SIGNATURE_CHARS).decode("ascii", "replace")
+    return await attach_payload(
+        image,
+        content,
+        decode_signature(text),
+        options,
+        certificate=read_file(arguments.certificate) if arguments.certificate else None,
+        chain=read_file(arguments.certificate_chain) if arguments.certificate_chain else None,
+    )
+
+
+_SIGNATURE_CHARS = 64 * 1024
+
+
+def _is_bundle(content: bytes) -> bool:
+    """cosign takes a bundle for --payload too."""
+    from sealgate import limits, strictjson
+    from sealgate.errors import ContentError
+
+    try:
+        return "verificationMaterial" in strictjson.parse_object(
+            content, limit=limits.EVIDENCE_BYTES, what="the payload"
+        )
+    except ContentError:
+        return False
+
+
+def read_file(path: str, *, limit: int | None = None) -> bytes:
+    """A file of at most `limit` bytes. Raises `UsageError`, `LimitError`."""
+    from sealgate import limits
+    from sealgate.errors import LimitError
+
+    most = limits.EVIDENCE_BYTES if limit is None else limit
+    try:
+        with open(path, "rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > most:
+        raise LimitError(f"{path} is larger than {most} bytes")
+    return data
