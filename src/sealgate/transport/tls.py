@@ -6,7 +6,7 @@ import socket
 import ssl
 
 from sealgate.errors import DeadlineError, KeyNotFoundError, TlsError
-from sealgate.transport import address
+from sealgate.transport import greeting
 from sealgate.transport.message import Request, Tls, Url
 
 _NOT_TLS = frozenset(
@@ -65,11 +65,6 @@ def new_bare_context() -> ssl.SSLContext:
     return context
 
 
-def is_worth_greeting(request: Request) -> bool:
-    """Whether a host that may well speak plain http should be greeted before the system's authorities are loaded."""
-    return request.tls == Tls() and address.is_private(request.url.host)
-
-
 def greet(sock: socket.socket, context: ssl.SSLContext, request: Request, seconds: float) -> ssl.SSLSocket:
     """The handshake. Raises `UntrustedError`, `TlsError` (`not_tls` when the peer speaks something else), `DeadlineError`."""
     url = request.url
@@ -100,15 +95,9 @@ def untrusted(url: Url, error: BaseException | None) -> TlsError:
 def failed(url: Url, error: OSError) -> TlsError:
     """The handshake failed before there was a certificate to judge."""
     why = getattr(error, "reason", None) or error.strerror or "the connection ended"
-    not_tls = not isinstance(error, ssl.SSLError) or error.reason in _NOT_TLS
-    if not_tls:
-        failure = TlsError(
-            f"{url.authority} does not speak TLS ({why})", hint="a registry without TLS needs --allow-http-registry"
-        )
-    else:
-        failure = TlsError(f"the TLS handshake with {url.authority} failed ({why})")
-    failure.not_tls = not_tls
-    return failure
+    if not isinstance(error, ssl.SSLError) or error.reason in _NOT_TLS:
+        return greeting.not_tls(url, why)
+    return TlsError(f"the TLS handshake with {url.authority} failed ({why})")
 
 
 def _no_password() -> str:

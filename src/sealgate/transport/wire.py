@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import select
 import socket
-import ssl
+import sys
 from collections.abc import Callable, Iterator
 
 from sealgate import limits
@@ -47,6 +47,8 @@ class Wire:
         """When it was last used (for whoever keeps it)."""
         self.reusable = False
         self._fresh = True
+        self._pending: Callable[[], int] | None = getattr(sock, "pending", None)
+        """Of a TLS socket: how much of it is decrypted and not read."""
         self._buffer = bytearray()
         self._patience: Callable[[], float] = _no_time
 
@@ -56,7 +58,7 @@ class Wire:
 
     def is_quiet(self) -> bool:
         """Whether nothing came since the last answer: neither a farewell nor something that would pass for the next answer."""
-        if self._buffer or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
+        if self._buffer or (self._pending is not None and self._pending()):
             return False
         return not self._is_readable()
 
@@ -80,7 +82,7 @@ class Wire:
         except OSError as error:
             if not self._fresh and not received:
                 raise StaleError from error
-            if isinstance(error, ssl.SSLError):
+            if is_tls_error(error):
                 raise TlsError(
                     f"the TLS connection to {url.authority} broke: {reason(error)}",
                     hint="does the registry want a client certificate? --registry-client-cert and --registry-client-key",
@@ -130,7 +132,7 @@ class Wire:
         self._write(head)
         for piece in pieces:
             # Over TLS what is readable may be a session ticket; there only a broken connection tells.
-            if not isinstance(self._sock, ssl.SSLSocket) and self._is_readable():
+            if self._pending is None and self._is_readable():
                 return False
             try:
                 self._write(piece)
@@ -363,6 +365,12 @@ def read_file(read: Callable[[int], bytes], body: FileBody) -> Iterator[bytes]:
         yield piece
 
 
+def is_tls_error(error: OSError) -> bool:
+    """Whether an error is the TLS library's. What was never loaded raised nothing: `ssl` is not imported to find out."""
+    library = sys.modules.get("ssl")
+    return library is not None and isinstance(error, library.SSLError)
+
+
 def broken(message: str) -> UnreachableError:
     """An `UnreachableError` of a connection that was made and broke."""
     error = UnreachableError(message)
@@ -372,8 +380,8 @@ def broken(message: str) -> UnreachableError:
 
 def reason(error: OSError) -> str:
     """Why, in the system's words. Never the whole text of an error: it may hold what was sent."""
-    if isinstance(error, ssl.SSLError):
-        return str(error.reason or "the connection ended").lower().replace("_", " ")
+    if is_tls_error(error):
+        return str(getattr(error, "reason", None) or "the connection ended").lower().replace("_", " ")
     if error.errno:
         return os.strerror(error.errno) if error.errno > 0 else str(error.strerror)  # getaddrinfo's are negative
     return str(error) if isinstance(error, ConnectionResetError) else type(error).__name__
