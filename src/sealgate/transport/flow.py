@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from sealgate.errors import SealgateError
+from sealgate.errors import SealgateError, UnavailableError
 from sealgate.transport.message import Request, Response
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ async def settle(flows: Iterable[Flow[T]], *, limit: int | None = None) -> list[
 
 
 async def _run_together(flows: list[Flow[T]], limit: int | None, *, stop_at_error: bool) -> list[T | SealgateError]:
-    outcomes: list[Any] = [None] * len(flows)
+    outcomes: list[Any] = [_UNFINISHED] * len(flows)
     todo = deque(enumerate(flows))
     tasks: list[Any] = []
     failures: list[Exception] = []
@@ -143,7 +143,12 @@ async def _run_together(flows: list[Flow[T]], limit: int | None, *, stop_at_erro
             flow.close()
     if failures:
         raise failures[0]
+    if any(outcome is _UNFINISHED for outcome in outcomes):  # a task was given up: that is no result
+        raise UnavailableError("given up, because something else had gone wrong")
     return outcomes
+
+
+_UNFINISHED = object()
 
 
 class Task(Generic[T]):
