@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sealgate.errors import LimitError, SealgateError, UnavailableError
+from sealgate.errors import LimitError, PayloadTypeError, SealgateError, UnavailableError
 from sealgate.evidence import predicates, simple, statement
 from sealgate.evidence.bundle import Bundle
 from sealgate.evidence.dsse import IN_TOTO, Envelope, pae
@@ -158,17 +158,16 @@ def _judge_legacy(report: SignatureReport, legacy: LegacySignature, asked: Asked
     findings = [finding]
     payload = None
     try:
-        found = simple.parse(legacy.payload)
-        if found.kind == simple.TYPE:  # (3)
-            findings.append(Finding("payload-type-verified", "passed", "says that it is the signature of an image"))
-        else:
-            findings.append(Finding("payload-type-mismatch", "failed", f"says that it is a {found.kind!r}"))
+        found = simple.parse(legacy.payload)  # (3): it reads no other type
+        findings.append(Finding("payload-type-verified", "passed", "says that it is the signature of an image"))
         if found.digest == asked.image:  # (4)
             findings.append(Finding("subject-verified", "passed", f"is for this image, {asked.image}"))
             findings.append(_annotations(found.optional, asked))  # (5)
             payload = {"type": found.kind, "reference": found.docker_reference, "optional": found.optional}
         else:
             findings.append(_other_subject([str(found.digest)]))
+    except PayloadTypeError as error:
+        findings.append(Finding("payload-type-mismatch", "failed", error.message))
     except SealgateError as error:
         findings.append(Finding("evidence-malformed", "failed", f"cannot be read: {error.message} [{error.code}]"))
     return _with_key(report, key, scheme, findings, asked)._replace(kind="signature", payload=payload)
