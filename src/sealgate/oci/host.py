@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate import limits
 from sealgate.errors import (
+    ContentError,
     ForbiddenError,
     ProtocolError,
     RedirectError,
@@ -18,6 +19,7 @@ from sealgate.errors import (
     ThrottledError,
     TlsError,
     UnauthorizedError,
+    UnavailableError,
     UnreachableError,
 )
 from sealgate.transport import address, flow
@@ -76,6 +78,10 @@ class Host:
         self._name = reference.api_host
         self._host, self._port = reference.host, reference.port
         self._scheme: str | None = None
+        self._peer = ""
+        """The address from which it answered last."""
+        self._secrets: set[bytes] = set()
+        """What no message may hold: a registry's error may repeat what it was sent (W34)."""
         self._probe: flow.Once[str] = flow.Once()
         self._challenge: _Challenged | None = None
         """What the host asked for last; with it, tokens of further scopes are fetched ahead of a 401."""
@@ -157,8 +163,11 @@ class Host:
             authorization = None
             if own:
                 authorization = self._authorization.get(scope)
-                if authorization is None and self._challenge is not None:
-                    authorization = await self._obtain(self._challenge, scope, url, None)
+                if authorization is None and self._challenge is not None and not challenged:
+                    try:
+                        authorization = await self._obtain(self._challenge, scope, url, None)
+                    except UnavailableError:
+                        authorization = None  # perhaps nothing is asked for here: this repository's own 401 decides
                 if authorization is not None:
                     sent.append(("Authorization", authorization))
             request = Request(
@@ -172,6 +181,9 @@ class Host:
                 await flow.sleep(pause)
                 pause *= 2
                 continue
+            if own:
+                self._peer = response.peer
+            response = self._discreet(response)
             if response.status == 401 and own and not challenged:
                 challenged = True
                 attempt -= 1
@@ -187,7 +199,20 @@ class Host:
             return response
 
     def _rule(self, url: Url) -> Addresses:
-        return "any" if url.host == self._host else "not-link-local"
+        """Where an upload may lead: a registry that is public by name and address must not send its clients inward."""
+        if url.host == self._host:
+            return "any"
+        public = not address.is_private(self._host) and address.is_public(self._peer)
+        return "public" if public else "not-link-local"
+
+    def _discreet(self, response: Response) -> Response:
+        """An error without the credentials that its words repeat."""
+        if response.status < 400 or not self._secrets:
+            return response
+        body = response.body
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            body = body.replace(secret, b"(secret)")
+        return response._replace(body=body)
 
     # -- authorization
 
@@ -217,6 +242,14 @@ class Host:
         credentials = None
         if (lookup := self.settings.credentials) is not None:
             credentials = await flow.call(lambda: lookup(self._name, scope[0]))
+        if credentials is not None:
+            said = (
+                credentials.password,
+                credentials.identity_token,
+                credentials.registry_token,
+                credentials.basic()[6:],
+            )
+            self._secrets |= {secret.encode() for secret in said if len(secret) > 3}
         if challenge.scheme == "basic":
             if credentials is None or not credentials.username:
                 raise _wants_credentials(self._name, given=False)
@@ -283,17 +316,22 @@ class Host:
             raise _wants_credentials(self._name, given=credentials is not None)
         if response.status != 200:
             raise ServerFailureError(f"the token service {realm} of {self._name} answers {response.status}")
-        answer = strictjson.parse_object(response.body, limit=limits.SMALL_BODY_BYTES, what=f"the token of {realm}")
+        try:
+            answer = strictjson.parse_object(response.body, limit=limits.SMALL_BODY_BYTES, what=f"the token of {realm}")
+        except ContentError as error:
+            raise ProtocolError(f"the token service {realm} of {self._name} gives no token: {error.message}") from error
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
             raise ProtocolError(f"the token service {realm} of {self._name} gives no token")
+        if len(token) > 3:
+            self._secrets.add(token.encode())
         return f"Bearer {token}"
 
     async def _send_patiently(self, request: Request) -> Response:
         pause = self.settings.first_pause
         for attempt in range(1, limits.ATTEMPTS + 1):
             try:
-                response = await flow.send(request)
+                response = self._discreet(await flow.send(request))
             except UnreachableError as error:
                 if not error.broken or attempt == limits.ATTEMPTS:
                     raise
