@@ -4,7 +4,7 @@ Registries have no conditional PUT: two writers that read, add and write lose on
 there is no shared tag and no race. Without it (cosign's `.sig` tag, the referrers fallback tag) this is the rule:
 
 1. read; remember every entry that was ever seen, and one's own;
-2. write the union unless the tag already has it;
+2. write the union unless the tag already has it; what was read too long ago is read again first;
 3. read back, at once and again later; whenever anything remembered is missing, go to 2.
 
 A lone writer is done when the tag stood unchanged for a short while. Contention can be seen: entries that appear or
@@ -66,13 +66,16 @@ async def add(
     first = await _read(shared)
     current, slowest = first.entries, first.seconds
     known = {**current, **mine}  # every entry ever seen, in order
+    prepared: set[Hashable] = set()
     contended = first.stumbled
-    since = started = await flow.now()  # since when the tag has stood as it is
+    since = started = answered = await flow.now()  # since when the tag has stood as it is; when we last looked
     pause = 0.0
     while True:
         missing = known.keys() - current.keys()
         if not missing and since == started:
             return  # everything was there before we came
+        stood = current.keys()  # what should be there when we look again
+        fresh = True
         if missing:
             if len(known) > limits.INDEX_CHILDREN:
                 raise LimitError(
@@ -83,33 +86,44 @@ async def add(
                     f"{shared.store.name}:{shared.tag} is rewritten by others again and again; our entry may be lost",
                     hint="try again when fewer sign the same image at once",
                 )
-            began = await flow.now()
             union = list(known.values())
-            if before_write is not None:
+            if before_write is not None and prepared != known.keys():
                 await before_write(union)
+                prepared = set(known)
             raw, media_type = shared.write_entries(union)
-            stumbled = await _write(shared, raw, media_type)
-            contended = contended or stumbled
-            since = await flow.now()
-            slowest = max(slowest, min(since - began, _SLOW))
+            moment = await flow.now()
+            fresh = moment - answered <= _FRESH
+            if fresh:
+                stumbled = await _write(shared, raw, media_type)
+                contended = contended or stumbled
+                since = await flow.now()
+                slowest = max(slowest, min(since - moment, _SLOW))
+                stood = known.keys()
             pause = 0.0
         hold = max(settling.contended, 6 * slowest) if contended else max(settling.alone, 4 * slowest)
         if not missing and await flow.now() - since >= hold:
             return
-        await flow.sleep(pause)
-        pause = min(max(2 * pause, slowest, 0.01), hold / 3)
+        if fresh:
+            await flow.sleep(pause)
+            pause = min(max(2 * pause, slowest, 0.01), hold / 3)
         answer = await _read(shared)
+        answered = await flow.now()
         slowest = max(slowest, min(answer.seconds, _SLOW))
         current = answer.entries
         appeared = current.keys() - known.keys()
-        vanished = known.keys() - current.keys()
+        vanished = stood - current.keys()
         if appeared or vanished or answer.stumbled:
             contended = True
-            since = await flow.now()
+            since = answered
             pause = 0.0
         known.update({name: current[name] for name in current if name in appeared})
 
 
+_FRESH = 0.05
+"""Seconds: what was read longer ago than that is read again before it is written over.
+
+Others let go when the tag stood long enough for a write that was on its way; ours must not have slept before it left.
+"""
 _SLOW = 1.0
 """Seconds: an answer slower than that is no measure for the settling time."""
 
