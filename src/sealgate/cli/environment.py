@@ -1,0 +1,86 @@
+"""Every environment variable that is read: for `sealgate env` and the documentation.
+
+A variable that is not in this table is not read; a test holds the source to that.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Variable(NamedTuple):
+    """One variable."""
+
+    name: str
+    description: str
+    """What it does, behind its name: a sentence without a subject."""
+    expects: str
+    secret: bool = False
+    """May hold a secret: shown as ****** unless asked otherwise."""
+    also_lower: bool = False
+    """Read in lower case too, when the upper-case one is not set."""
+
+
+VARIABLES = (
+    # As cosign has them
+    Variable(
+        "COSIGN_DOCKER_MEDIA_TYPES", "uses Docker's media types for signatures in the legacy format", "1 (0 by default)"
+    ),
+    Variable(
+        "COSIGN_MAX_ATTACHMENT_SIZE",
+        "is the most that is fetched of one attachment",
+        "bytes, or a number with a unit such as 128MiB (16MiB by default)",
+    ),
+    Variable(
+        "COSIGN_PASSWORD",
+        "is the password of private keys; set and empty is an empty password",
+        "a password (asked for by default)",
+        secret=True,
+    ),
+    Variable("COSIGN_REPOSITORY", "keeps signatures in another repository than the image's", "registry/repository"),
+    Variable(
+        "SOURCE_DATE_EPOCH",
+        "is the time that --record-creation-timestamp records",
+        "seconds since 1970 (now by default)",
+    ),
+    # Registries and their credentials
+    Variable("DOCKER_CONFIG", "is the directory of docker's config.json", "a directory (~/.docker by default)"),
+    Variable("HOME", "is where .docker is, unless DOCKER_CONFIG says otherwise", "a directory"),
+    Variable("PATH", "is where credential helpers (docker-credential-*) are looked for", "directories"),
+    Variable("REGISTRY_AUTH_FILE", "is podman's file of credentials, asked after docker's", "a file"),
+    Variable("XDG_RUNTIME_DIR", "is where podman's containers/auth.json is, without REGISTRY_AUTH_FILE", "a directory"),
+    Variable(
+        "SEALGATE_REGISTRY_REALMS",
+        "names token services that may see credentials, as --registry-realm does",
+        "hosts, separated by commas",
+    ),
+    # The network
+    Variable(
+        "HTTPS_PROXY",
+        "is the proxy for https, also as https_proxy",
+        "http://[user:password@]host:port",
+        secret=True,
+        also_lower=True,
+    ),
+    Variable(
+        "HTTP_PROXY",
+        "is the proxy for http, also as http_proxy",
+        "http://[user:password@]host:port",
+        secret=True,
+        also_lower=True,
+    ),
+    Variable(
+        "NO_PROXY",
+        "names hosts that are asked without a proxy, also as no_proxy",
+        "hosts, separated by commas",
+        also_lower=True,
+    ),
+    Variable(
+        "REQUEST_METHOD", "switches HTTP_PROXY off, since a CGI script would take it from a client", "not to be set"
+    ),
+    Variable("SSL_CERT_DIR", "is the directory of the certificate authorities that are trusted", "a directory"),
+    Variable("SSL_CERT_FILE", "is the file of the certificate authorities that are trusted", "a PEM file"),
+    # What is shown
+    Variable("NO_COLOR", "switches colours off", "anything but nothing"),
+    Variable("SEALGATE_TRACEBACK", "shows where a fault inside sealgate is", "1"),
+)
