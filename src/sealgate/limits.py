@@ -8,6 +8,9 @@ MANIFEST_BYTES = 4 * 1024 * 1024
 """Manifests and indexes; the OCI distribution specification asks registries for 4 MiB."""
 EVIDENCE_BYTES = 16 * 1024 * 1024
 """One attached blob (payload, bundle). `COSIGN_MAX_ATTACHMENT_SIZE` may lower or raise it."""
+EVIDENCE_TOTAL_BYTES = 48 * 1024 * 1024
+"""All that is attached to one image and fetched to verify it, blobs up to `EVIDENCE_FREE_BYTES` not counted."""
+EVIDENCE_FREE_BYTES = 64 * 1024
 SMALL_BODY_BYTES = 256 * 1024
 """Token answers, error bodies, tag lists: bodies that are small by nature."""
 KEY_FILE_BYTES = 64 * 1024
@@ -22,6 +25,8 @@ SIGNED_FILE_BYTES = 256 * 1024 * 1024
 # JSON
 JSON_DEPTH = 64
 JSON_NUMBER_CHARS = 40
+JSON_VALUES = 500_000
+"""Values of one document, estimated by its commas and brackets: parsed, a value takes far more memory than its text."""
 
 # Counts
 ATTACHMENTS = 512

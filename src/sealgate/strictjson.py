@@ -52,11 +52,14 @@ def parse(data: bytes, *, limit: int, what: str) -> Any:
     """
     if len(data) > limit:
         raise LimitError(f"{what} is larger than {limit} bytes")
+    brackets = data.count(b"{") + data.count(b"[")
+    if brackets + data.count(b",") > limits.JSON_VALUES:
+        raise LimitError(f"{what} has more than {limits.JSON_VALUES} values")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise JsonInvalidError(f"{what} is not UTF-8") from error
-    if data.count(b"{") + data.count(b"[") > limits.JSON_DEPTH and _depth(text) > limits.JSON_DEPTH:
+    if brackets > limits.JSON_DEPTH and _depth(text) > limits.JSON_DEPTH:
         raise LimitError(f"{what} is nested deeper than {limits.JSON_DEPTH}")
     try:
         value = _DECODER.decode(text)

@@ -51,6 +51,13 @@ class Attachment(NamedTuple):
         """Whether the layer says that it is a Sigstore bundle."""
         return self.layer is not None and self.layer.media_type.startswith(BUNDLE_TYPE)
 
+    @property
+    def may_be_evidence(self) -> bool:
+        """False for a referrer that says it is something else: an SBOM, another tool's artifact. Its bytes are not fetched."""
+        if self.origin != "referrer" or self.is_bundle or self.artifact_type == OCI11_SIGNATURE_TYPE:
+            return True
+        return self.layer is not None and self.layer.media_type == SIMPLE_SIGNING_TYPE
+
 
 class Found(NamedTuple):
     """Everything found on one image, in a stable order, and what could not be asked."""
@@ -134,8 +141,9 @@ class _Finder:
         self._image = image
         self._blob_limit = blob_limit
         self._fetch_layers = fetch_layers
-        self._blobs: dict[Digest, flow.Once[bytes]] = {}
+        self._blobs: dict[tuple[Digest, int], flow.Once[bytes]] = {}
         self._count = 0
+        self._room = max(limits.EVIDENCE_TOTAL_BYTES, blob_limit)
         self.problems: list[SealgateError] = []
         self.referrers_api = False
 
@@ -150,18 +158,24 @@ class _Finder:
 
     async def _referrer(self, descriptor: Descriptor) -> list[Attachment]:
         try:
-            manifest = await self._store.get_manifest(descriptor.digest)
-            if manifest is None:
-                raise NotFoundError(f"{self._store.name} lists {descriptor.digest}, which is not there")
-            return await self._layers("referrer", manifest)
+            found = self._layers("referrer", await self._manifest(descriptor.digest))
+            return await flow.gather([self._layer(attachment) for attachment in found], limit=64)
         except SealgateError as error:
             return [Attachment("referrer", descriptor.digest, descriptor.artifact_type, None, 1, None, b"", error)]
 
+    async def _manifest(self, digest: Digest) -> Manifest:
+        manifest = await self._store.get_manifest(digest)
+        if manifest is None:
+            raise NotFoundError(f"{self._store.name} lists {digest}, which is not there")
+        return manifest
+
     async def by_tag(self, suffix: str, prefix: str) -> list[Attachment]:
         manifest = await self._store.get_manifest(tag(self._image, suffix, prefix=prefix))
-        return [] if manifest is None else await self._layers(suffix, manifest)
+        found = [] if manifest is None else self._layers(suffix, manifest)
+        return await flow.gather([self._layer(attachment) for attachment in found], limit=64)
 
-    async def _layers(self, origin: str, manifest: Manifest) -> list[Attachment]:
+    def _layers(self, origin: str, manifest: Manifest) -> list[Attachment]:
+        """What a manifest holds, not fetched yet. The manifest itself is not kept."""
         if manifest.is_index:
             raise ManifestInvalidError(f"{manifest.digest} hangs on the image, but is an index")
         subject = manifests.subject(manifest)
@@ -178,19 +192,30 @@ class _Finder:
             )
         if not layers:
             return [head._replace(problem=ManifestInvalidError(f"{manifest.digest} has no layers"))]
-        return await flow.gather(
-            [self._layer(head, position, layer) for position, layer in enumerate(layers[:room], 1)], limit=64
-        )
+        return [head._replace(position=position, layer=layer) for position, layer in enumerate(layers[:room], 1)]
 
-    async def _layer(self, head: Attachment, position: int, layer: Descriptor) -> Attachment:
-        found = head._replace(position=position, layer=layer)
-        if not self._fetch_layers:
+    def _spend(self, size: int) -> None:
+        """Take note of a large blob. Small ones are free: junk must not be able to displace a signature."""
+        if size > limits.EVIDENCE_FREE_BYTES:
+            if size > self._room:
+                raise LimitError(
+                    f"more than {limits.EVIDENCE_TOTAL_BYTES} bytes are attached; the rest is not looked at"
+                )
+            self._room -= size
+
+    async def _layer(self, found: Attachment) -> Attachment:
+        layer = found.layer
+        if layer is None or found.problem is not None or not self._fetch_layers or not found.may_be_evidence:
             return found
         try:
             if layer.size > self._blob_limit:
                 raise LimitError(f"{layer.digest} says it has {layer.size} bytes; at most {self._blob_limit} are read")
-            once = self._blobs.setdefault(layer.digest, flow.Once())
-            content = await once.get(lambda: self._store.get_blob(layer.digest, limit=self._blob_limit))
+            key = (layer.digest, layer.size)
+            once = self._blobs.get(key)
+            if once is None:
+                self._spend(layer.size)
+                once = self._blobs[key] = flow.Once()
+            content = await once.get(lambda: self._store.get_blob(layer.digest, limit=layer.size))
             if len(content) != layer.size:
                 raise ContentError(f"{layer.digest} has {len(content)} bytes, its descriptor says {layer.size}")
         except SealgateError as error:

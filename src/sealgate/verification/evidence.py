@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate.errors import ContentError, SealgateError
-from sealgate.oci import attachments
 
 if TYPE_CHECKING:
     from sealgate.evidence.bundle import Bundle
@@ -41,10 +40,8 @@ def read(attachment: Attachment) -> Evidence | None:
     layer = attachment.layer
     if attachment.problem is not None or layer is None:
         return Evidence(attachment, None, attachment.problem or ContentError("no layer"))
-    if attachment.origin == "referrer" and not attachment.is_bundle:
-        oci11 = attachment.artifact_type == attachments.OCI11_SIGNATURE_TYPE
-        if not oci11 and layer.media_type != attachments.SIMPLE_SIGNING_TYPE:
-            return None
+    if not attachment.may_be_evidence:
+        return None
     try:
         if attachment.is_bundle:
             from sealgate.evidence import bundle

@@ -118,17 +118,20 @@ async def _verify_one(subject: Image, wanted: Wanted) -> Verdict:
         wanted.deny,
         wanted.hash_name,
     )
-    read = [evidences.read(attachment) for attachment in found.attachments]
-    reports = tuple(judge(evidence, asked) for evidence in read if evidence is not None)
+    reports = []
+    for attachment in found.attachments:  # one at a time: what is parsed is larger than what was fetched
+        evidence = evidences.read(attachment)
+        if evidence is not None:
+            reports.append(judge(evidence, asked))
     return verdicts.decide(
         image=subject.name,
         repository=subject.store.name,
         digest=digest,
         requirement=wanted.requirement,
-        reports=reports,
+        reports=tuple(reports),
         problems=found.problems,
         denied=wanted.deny.digest(digest),
-        others=sum(evidence is None for evidence in read),
+        others=len(found.attachments) - len(reports),
     )
 
 
