@@ -42,6 +42,11 @@ async def publish(world: World, format_: str, name: str, *, at: float = 0.0, set
 
 def names(world: World, format_: str) -> list[str]:
     """Who stands under the shared tag, sorted."""
+    return sorted(names_in_order(world, format_))
+
+
+def names_in_order(world: World, format_: str) -> list[str]:
+    """Who stands under the shared tag, as it says."""
     found = []
     for entry in world.entries(SUFFIX[format_]):
         if format_ == "legacy":
@@ -49,7 +54,7 @@ def names(world: World, format_: str) -> list[str]:
         else:
             layer = world.registry.manifests[REPOSITORY, entry["digest"]].document["layers"][0]["digest"]
             found.append(world.registry.blobs[REPOSITORY, layer].decode().removeprefix("signed by "))
-    return sorted(found)
+    return found
 
 
 def stand(world: World, format_: str, *entries: str) -> None:
@@ -68,7 +73,8 @@ def stand(world: World, format_: str, *entries: str) -> None:
         world.registry.put_referrer(REPOSITORY, world.image, f"signed by {name}".encode(), artifact_type="x/y")
         for name in entries
     ]
-    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [each.descriptor() for each in referrers]}
+    described = [each.descriptor() | {"artifactType": "x/y"} for each in referrers]
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": described}
     world.registry.put_manifest(REPOSITORY, index, world.tag(""), INDEX)
 
 
@@ -185,13 +191,22 @@ def test_an_entry_of_somebody_else_that_was_seen_once_is_put_back(format_):
     def wipe(seen):  # by somebody who has seen ours, and not theirs
         if mine(seen) and names(world, format_) == ["early", "me"] and not wiped:
             wiped.append(True)
-            stand(world, format_, "me")
+            _leave_out_the_early_one(world, format_)
 
     world.on_arrival = wipe
     world.run(publish(world, format_, "me"))
     assert wiped
     assert names(world, format_) == ["early", "me"]
     assert world.ended - 1000.0 > 1.0  # what vanishes shows somebody else too
+
+
+def _leave_out_the_early_one(world: World, format_: str) -> None:
+    tag = world.tag(SUFFIX[format_])
+    stored = world.registry.manifests[REPOSITORY, world.registry.tags[REPOSITORY, tag]]
+    field = "manifests" if format_ == "bundle" else "layers"
+    early = names_in_order(world, format_).index("early")
+    entries = [entry for number, entry in enumerate(stored.document[field]) if number != early]
+    world.registry.put_manifest(REPOSITORY, stored.document | {field: entries}, tag, stored.media_type)
 
 
 def test_what_is_written_while_our_config_goes_up_is_not_written_over():
@@ -408,7 +423,7 @@ def test_two_signers_of_one_image_in_one_process_and_both_formats():
 
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=6), st.lists(st.sampled_from("abcdef"), max_size=6))
-def test_entries_keep_their_order_and_come_once(mine, there):
+def test_describedkeep_their_order_and_come_once(mine, there):
     """Of `add` alone: what stood comes first, as it stood."""
     world = World(steady(NEAR))
     written = []
