@@ -258,7 +258,15 @@ class Scene:
 
     def arguments(self, *extra: str, image: str | None = None, key: Path | None = None) -> list[str]:
         """A command line that verifies the image."""
-        return ["verify", "--key", str(key or self.signer.path), "-o", "verdict", *extra, image or self.name]
+        return [
+            "verify",
+            "--key",
+            str(key or self.signer.path),
+            "-o",
+            "verdict",
+            *extra,
+            self.name if image is None else image,
+        ]
 
     def verify(
         self, *extra: str, image: str | None = None, key: Path | None = None, environ: dict[str, str] | None = None
