@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import Signer
     from sealgate.library.asked import SignArguments, VerifyArguments
+    from sealgate.library.blobs import sign_blob, verify_blob
     from sealgate.library.client import Client, attachments, resolve, sign, verify, verify_all
     from sealgate.library.keys import load_public_key, load_signer
     from sealgate.library.operations import Attachments
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from sealgate.oci.credentials import Credentials
     from sealgate.oci.host import RegistrySettings
     from sealgate.oci.reference import Reference
+    from sealgate.signing.blob import BlobSignature
     from sealgate.signing.sign import Signature
     from sealgate.transport.message import Tls
     from sealgate.transport.proxy import Proxies
@@ -60,6 +62,7 @@ else:
 _PLACES = {
     "Attachment": "sealgate.oci.attachments:Attachment",
     "Attachments": "sealgate.library.operations:Attachments",
+    "BlobSignature": "sealgate.signing.blob:BlobSignature",
     "Client": "sealgate.library.client:Client",
     "ContentError": "sealgate.errors:ContentError",
     "Credentials": "sealgate.oci.credentials:Credentials",
@@ -90,13 +93,16 @@ _PLACES = {
     "parse_deny_list": "sealgate.verification.deny:parse",
     "resolve": "sealgate.library.client:resolve",
     "sign": "sealgate.library.client:sign",
+    "sign_blob": "sealgate.library.blobs:sign_blob",
     "verify": "sealgate.library.client:verify",
     "verify_all": "sealgate.library.client:verify_all",
+    "verify_blob": "sealgate.library.blobs:verify_blob",
 }
 
 __all__ = [
     "Attachment",
     "Attachments",
+    "BlobSignature",
     "Client",
     "ContentError",
     "Credentials",
@@ -128,6 +134,8 @@ __all__ = [
     "parse_deny_list",
     "resolve",
     "sign",
+    "sign_blob",
     "verify",
     "verify_all",
+    "verify_blob",
 ]

@@ -16,22 +16,37 @@ from sealgate.library.driving import ANONYMOUS, Knowledge, Threads
 from sealgate.oci.host import RegistrySettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Unpack
 
     from sealgate.digest import Digest
     from sealgate.keys.algorithms import HashName, PublicKey
+    from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import Signer
-    from sealgate.library.asked import SignArguments, VerifyArguments
+    from sealgate.library.asked import Keys, Require, SignArguments, VerifyArguments
+    from sealgate.library.blobs import BlobSource
     from sealgate.library.operations import Attachments, ImageName, Place
+    from sealgate.signing.blob import BlobSignature
     from sealgate.signing.sign import Signature
     from sealgate.transport.flow import Flow
     from sealgate.transport.proxy import Proxies
+    from sealgate.verification.deny import DenyList
     from sealgate.verification.verdict import Verdict
 
 T = TypeVar("T")
 
-__all__ = ["Client", "attachments", "load_public_key", "load_signer", "resolve", "sign", "verify", "verify_all"]
+__all__ = [
+    "Client",
+    "attachments",
+    "load_public_key",
+    "load_signer",
+    "resolve",
+    "sign",
+    "sign_blob",
+    "verify",
+    "verify_all",
+    "verify_blob",
+]
 
 
 class Client:
@@ -189,3 +204,37 @@ def load_signer(
     from sealgate.library import keys
 
     return Threads(None).run(keys.signer(reference, password, digest_algorithm, environ), seconds=seconds)
+
+
+def sign_blob(source: BlobSource, *, key: Signer | PrivateKey, unsafe_image_payload: bool = False) -> BlobSignature:
+    """Sign a file; see `sealgate.sign_blob`."""
+    from sealgate.library import blobs
+
+    return Threads(None).run(
+        blobs.signing(source, key, unsafe_image_payload=unsafe_image_payload), seconds=blobs.SECONDS
+    )
+
+
+def verify_blob(
+    source: BlobSource,
+    *,
+    bundles: Iterable[bytes] = (),
+    signatures: Iterable[bytes] = (),
+    keys: Keys,
+    require: Require,
+    deny: DenyList | None = None,
+    digest_algorithm: HashName | None = None,
+) -> Verdict:
+    """Verify a file; see `sealgate.verify_blob`."""
+    from sealgate.library import blobs
+
+    judged = blobs.verifying(
+        source,
+        bundles=bundles,
+        signatures=signatures,
+        keys=keys,
+        require=require,
+        deny=deny,
+        digest_algorithm=digest_algorithm,
+    )
+    return Threads(None).run(judged, seconds=blobs.SECONDS)

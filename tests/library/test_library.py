@@ -480,3 +480,63 @@ def test_both_clients_offer_the_same():
         assert inspect.signature(getattr(blocking, name)).parameters.keys() == (
             inspect.signature(getattr(sealgate, name)).parameters.keys()
         )
+
+
+# -- files
+
+
+def test_blobs(face, private, other, tmp_path):
+    path = tmp_path / "release.tar"
+    path.write_bytes(b"content")
+    for key in (private, other):
+        made = face.sign_blob(path, key=key)
+        asked = {"keys": [key.public_key], "require": "any"}
+        for evidence in (
+            {"bundles": [made.bundle]},
+            {"bundles": [made.legacy_bundle]},
+            {"signatures": [made.signature]},
+        ):
+            verdict = face.verify_blob(path, **evidence, **asked)
+            assert verdict.accepted
+            assert verdict.image == str(path)
+            assert face.verify_blob(b"content", **evidence, **asked).accepted
+            assert face.verify_blob(b"other content", **evidence, **asked).exit_code == 12
+    assert face.verify_blob(b"content", keys=[other.public_key], require="any").code == "no-signature"
+    with pytest.raises(sealgate.errors.NotFoundError):
+        face.sign_blob(tmp_path / "nothing", key=private)
+    with pytest.raises(sealgate.errors.NotFoundError):
+        face.verify_blob(tmp_path / "nothing", bundles=[made.bundle], keys=[other.public_key], require="any")
+
+
+def test_W06_what_an_image_signature_is_made_over_is_not_signed_as_a_file(face, private):
+    payload = b'{"critical":{"image":{"docker-manifest-digest":"sha256:' + b"0" * 64 + b'"}}}'
+    with pytest.raises(UsageError):
+        face.sign_blob(payload, key=private)
+    assert face.sign_blob(payload, key=private, unsafe_image_payload=True).signature
+
+
+def test_wrong_use_of_blobs(face, private, other):
+    made = face.sign_blob(b"content", key=private)
+    asked = {"keys": [private.public_key], "require": "any"}
+    with pytest.raises(TypeError):
+        face.verify_blob(b"content", bundles=made.bundle, **asked)
+    with pytest.raises(TypeError):
+        face.verify_blob(b"content", bundles=[made.bundle], keys=[private.public_key])
+    with pytest.raises(TypeError):
+        face.sign_blob(b"content", key=private.public_key)
+    with pytest.raises(TypeError):
+        face.verify_blob(b"content", bundles=[made.bundle], deny=["no list"], **asked)
+    denied = sealgate.parse_deny_list(f"key {private.public_key.fingerprint} leaked".encode(), what="the list")
+    assert face.verify_blob(b"content", bundles=[made.bundle], deny=denied, **asked).code == "denied-key"
+
+
+def test_the_verdict_on_a_file_is_as_its_schema_says(private):
+    import jsonschema
+
+    from peers.programs import ROOT
+
+    schema = json.loads((ROOT / "docs" / "verdict.schema.json").read_text(encoding="utf-8"))
+    made = blocking.sign_blob(b"content", key=private)
+    for evidence in ({"bundles": [made.bundle, b"junk"]}, {"signatures": [made.signature]}, {}):
+        verdict = blocking.verify_blob(b"content", **evidence, keys=[private.public_key], require="any")
+        jsonschema.Draft202012Validator(schema).validate(verdict.as_json())

@@ -40,7 +40,7 @@ class VerifyArguments(TypedDict):
     """How many of them must have signed: `"any"`, `"all"`, or a number from 1 to how many different keys there are."""
     annotations: NotRequired[Mapping[str, str]]
     """Must all be signed with the image, in one signature."""
-    deny: NotRequired[DenyList]
+    deny: NotRequired[DenyList | None]
     """Refused whatever else holds; `parse_deny_list` reads one."""
     recursive: NotRequired[bool]
     """Every image of an index must be signed as well."""
@@ -84,7 +84,7 @@ def wanted(
     keys: Keys,
     require: Require,
     annotations: Mapping[str, str] | None = None,
-    deny: DenyList = deny_lists.NOTHING,
+    deny: DenyList | None = None,
     recursive: bool = False,
     platform: str | None = None,
     digest_algorithm: HashName | None = None,
@@ -92,13 +92,11 @@ def wanted(
     evidence_bytes: int = limits.EVIDENCE_BYTES,
 ) -> Wanted:
     """`VerifyArguments` as the engine takes them. Raises `UsageError` for what cannot be meant, `TypeError` for wrong types."""
-    if not isinstance(deny, deny_lists.DenyList):
-        raise TypeError("deny is a DenyList; parse_deny_list makes one")
     if recursive and platform is not None:
         raise UsageError("recursive and platform do not go together")
     return Wanted(
         requirement=requirement(keys, require),
-        deny=deny,
+        deny=deny_list(deny),
         annotations=_annotations(annotations),
         tag_prefix=tag_prefix,
         blob_limit=evidence_bytes,
@@ -106,6 +104,15 @@ def wanted(
         platform=platform,
         hash_name=digest_algorithm,
     )
+
+
+def deny_list(given: DenyList | None) -> DenyList:
+    """The list, or an empty one. Raises `TypeError` for anything else."""
+    if given is None:
+        return deny_lists.NOTHING
+    if not isinstance(given, deny_lists.DenyList):
+        raise TypeError("deny is a DenyList; parse_deny_list makes one")
+    return given
 
 
 def requirement(keys: Keys, require: Require) -> Requirement:
@@ -129,7 +136,7 @@ def requirement(keys: Keys, require: Require) -> Requirement:
     return requirements.at_least(require, parts)
 
 
-def _signers(keys: Iterable[Signer | PrivateKey]) -> list[Signer]:
+def signers(keys: Iterable[Signer | PrivateKey]) -> list[Signer]:
     """The signers, each key once. Raises `UsageError` for none, `TypeError` for what cannot sign."""
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import PrivateKeySigner
@@ -182,7 +189,7 @@ def signing(
         tag_prefix=tag_prefix,
         settling=Settling() if settle is None else Settling(alone=settle, contended=settle),
     )
-    return _signers(keys), options
+    return signers(keys), options
 
 
 def _annotations(annotations: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:

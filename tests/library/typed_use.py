@@ -1,0 +1,65 @@
+"""How the library is used, for `mypy --strict` (`make types`) to judge: right uses have the right types, wrong ones are errors.
+
+Every `type: ignore` here is a mistake that a type checker must see; one that it no longer sees is an error itself.
+"""
+
+from typing import assert_type
+
+import sealgate
+from sealgate import blocking
+
+
+async def right(key: sealgate.PublicKey, signer: sealgate.Signer, private: sealgate.PrivateKey) -> None:
+    verdict = await sealgate.verify("a/b:c", keys=[key], require="any")
+    assert_type(verdict, sealgate.Verdict)
+    assert_type(verdict.accepted, bool)
+    assert_type(verdict.digest, sealgate.Digest | None)
+    assert_type(verdict.signatures, tuple[sealgate.SignatureReport, ...])
+    found = await sealgate.verify_all(
+        ["a/b:c", sealgate.Reference.parse("a/b")],
+        keys={"release": key},
+        require=1,
+        annotations={"env": "prod"},
+        deny=sealgate.parse_deny_list(b"", what="nothing"),
+        recursive=True,
+        registry=sealgate.RegistrySettings(allow_http=True, tls=sealgate.Tls(ca_file="ca.pem")),
+    )
+    assert_type(found, list[list[sealgate.Verdict]])
+    made = await sealgate.sign("a/b:c", keys=[signer, private], formats=["bundle", "legacy"])
+    assert_type(made, list[sealgate.Signature])
+    listed = await sealgate.attachments("a/b:c", content=True)
+    assert_type(listed, sealgate.Attachments)
+    assert_type(listed.items, tuple[sealgate.Attachment, ...])
+    assert_type(await sealgate.resolve("a/b:c"), sealgate.Digest)
+    async with sealgate.Client.from_environment(seconds=10) as client:
+        assert_type(client, sealgate.Client)
+        assert_type(await client.verify("a/b:c", keys=[key], require="all"), sealgate.Verdict)
+    assert_type(await sealgate.load_public_key("cosign.pub"), sealgate.PublicKey)
+    assert_type(await sealgate.load_signer("cosign.key", password=b"pw"), sealgate.Signer)
+
+
+def right_blocking(key: sealgate.PublicKey) -> None:
+    assert_type(blocking.verify("a/b:c", keys=[key], require="any"), sealgate.Verdict)
+    with blocking.Client() as client:
+        assert_type(client.verify("a/b:c", keys=[key], require="any"), sealgate.Verdict)
+    try:
+        blocking.sign("a/b:c", keys=[sealgate.PrivateKey.generate()])
+    except sealgate.UnavailableError as error:
+        assert_type(error.code, str)
+        assert_type(error.hint, str | None)
+    except sealgate.errors.ImageNotFoundError:
+        pass
+
+
+async def wrong(key: sealgate.PublicKey, private: sealgate.PrivateKey) -> None:
+    await sealgate.verify("a/b:c", keys=[key])  # type: ignore[call-arg]
+    await sealgate.verify("a/b:c", require="any")  # type: ignore[call-arg]
+    await sealgate.verify("a/b:c", [key], "any")  # type: ignore[call-arg, arg-type]
+    await sealgate.verify("a/b:c", keys=[key], require="most")  # type: ignore[arg-type]
+    await sealgate.verify("a/b:c", keys=["cosign.pub"], require="any")  # type: ignore[list-item]
+    await sealgate.verify("a/b:c", keys=[private], require="any")  # type: ignore[list-item]
+    await sealgate.verify("a/b:c", keys=[key], require="any", annotation={})  # type: ignore[call-arg]
+    await sealgate.sign("a/b:c", keys=[key])  # type: ignore[list-item]
+    await sealgate.sign("a/b:c", keys=[private], formats=["notation"])  # type: ignore[list-item]
+    blocking.verify("a/b:c", keys=[key])  # type: ignore[call-arg]
+    sealgate.nothing_of_this_name  # type: ignore[attr-defined]  # noqa: B018
