@@ -37,7 +37,7 @@ CODES: dict[str, str | None] = {
     "signature-subject-mismatch": "was the image rebuilt after it was signed? Sign the image that is there now",
     "referrer-subject-mismatch": "the manifest refers to another image; it does not belong here",
     "predicate-type-verified": None,
-    "not-an-image-signature": "an attestation proves something else than a signature; see `sealgate verify-attestation`",
+    "not-an-image-signature": "an attestation proves something else than a signature; `cosign verify-attestation` reads it",
     "payload-type-verified": None,
     "payload-type-mismatch": "the key signed something else than an image",
     "annotations-verified": None,
@@ -46,7 +46,7 @@ CODES: dict[str, str | None] = {
     # What was signed, of a file
     "blob-digest-verified": None,
     "blob-digest-mismatch": "the bundle belongs to another file, or the file was altered after it was signed",
-    "not-a-blob-signature": "an attestation proves something else than a signature; see `sealgate verify-blob-attestation`",
+    "not-a-blob-signature": "an attestation proves something else than a signature; `cosign verify-blob-attestation` reads it",
     # Evidence that could not be read
     "evidence-malformed": "the attached object is broken; `sealgate clean` removes it",
     "evidence-unsupported": "signed in a way that a key cannot verify",
