@@ -124,10 +124,6 @@ class _Story:
             self._style.bad("Refused.")
             + f" The signature is genuine, and it is of another image: {_short(good)}, not {_short(forged)}."
         )
-        self._say("")
-        self._say(
-            "That was all of it: the registry has ended, and its files are gone. Next: README.md, `sealgate help`."
-        )
 
     # -- telling
 

@@ -183,5 +183,5 @@ def _why_not(signatures: list[SignatureReport], wanted: str, good: int) -> tuple
     if codes == {"signature-key-mismatch"}:
         return "signature-key-mismatch", "no signature by the key you gave"
     nearest = min((findings for findings in failed if findings), key=len)
-    only = "" if len(signatures) == 1 else "the nearest "
-    return nearest[0].code, f"no good signature: {only}{nearest[0].message}"
+    which = "its signature" if len(signatures) == 1 else f"the nearest of {len(signatures)} signatures"
+    return nearest[0].code, f"{which} {nearest[0].message}"
