@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from sealgate.digest import Digest
@@ -85,6 +86,17 @@ def test_the_verdict_can_be_had_in_every_form(cli, folder, monkeypatch):
     )
     assert 'failures="1"' in cli(*base, "-o", "junit", "bad.txt").out
     assert cli(*base, "--quiet", "blob.txt").err == ""
+
+
+@pytest.mark.parametrize("file", ["blob.txt", "bad.txt"])
+@pytest.mark.parametrize("name", ["blob.sigstore.json", "blob.legacy.bundle", "ab.sigstore.json", "bad.txt"])
+def test_the_verdict_on_a_file_keeps_to_the_schema(cli, folder, monkeypatch, name, file):
+    schema = json.loads((Path(__file__).parents[2] / "docs" / "verdict.schema.json").read_bytes())
+    monkeypatch.chdir(folder)
+    said = cli("verify-blob", "--key", "cosign.pub", "--bundle", name, "-o", "json", file)
+    jsonschema.validate(json.loads(said.out), schema)
+    said = cli("verify-blob", "--key", "cosign.pub", "--signature", name, "-o", "json", file)
+    jsonschema.validate(json.loads(said.out), schema)
 
 
 @pytest.mark.parametrize(

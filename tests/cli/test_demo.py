@@ -27,6 +27,7 @@ def test_the_demo_accepts_refuses_and_leaves_nothing(sealgate, tmp_path):
     assert "signature-subject-mismatch" in done.stdout[refused:]
     assert re.search(r"exit code 12\b", done.stdout)
     assert "\x1b" not in done.stdout
+    assert done.stdout.count("That was all of it") == 1
     assert list((tmp_path / "tmp").iterdir()) == []
     assert list(work.iterdir()) == []
 
