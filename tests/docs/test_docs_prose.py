@@ -46,7 +46,7 @@ def test_the_checks_stand_in_the_docs_as_in_the_code(module, page):
 
 @pytest.mark.parametrize("path", PAGES, ids=_ids)
 def test_commands_that_are_named_exist(path):
-    named = re.findall(r"\bsealgate ([a-z][a-z-]+)", " ".join(re.findall(r"`[^`]+`", path.read_text(encoding="utf-8"))))
+    named = re.findall(r"(?:`|^)sealgate ([a-z][a-z-]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(named) <= COMMANDS.keys()
 
 
