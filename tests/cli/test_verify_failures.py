@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from peers import handmade
 from peers.images import Client, push_image
 from sealgate.transport.flow import Cancelled
 from sealgate.verification.findings import CODES, Finding
@@ -233,70 +234,14 @@ def _pointing_at(client, image, raw):
 
 
 def _attach_legacy(image, key, *, kind):
-    import base64
-
-    payload = json.dumps(
-        {
-            "critical": {
-                "identity": {"docker-reference": image.name},
-                "image": {"docker-manifest-digest": image.digest},
-                "type": kind,
-            },
-            "optional": None,
-        }
-    ).encode()
-    client = Client(image.host)
-    layer = {
-        "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json",
-        "digest": client.put_blob(image.repository, payload),
-        "size": len(payload),
-        "annotations": {
-            "dev.cosignproject.cosign/signature": base64.b64encode(key.handle.sign(payload, "sha256")).decode()
-        },
-    }
-    config = {
-        "mediaType": "application/vnd.oci.empty.v1+json",
-        "digest": client.put_blob(image.repository, b"{}"),
-        "size": 2,
-    }
-    _put(image, config, layer, image.digest.replace(":", "-") + ".sig")
-
-
-def _put(image, config, layer, tag, **more):
-    media_type = "application/vnd.oci.image.manifest.v1+json"
-    manifest = {"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer]} | more
-    raw = json.dumps(manifest).encode()
-    return Client(image.host).put_manifest(image.repository, tag, raw, media_type), len(raw)
+    payload = json.dumps(handmade.payload(image, type=kind)).encode()
+    handmade.attach_legacy(image, payload, key.handle.sign(payload, "sha256"))
 
 
 def _attach_bundle(image, key, predicate_type, *, subject=None):
-    from sealgate.evidence import bundle, dsse
-
-    statement = json.dumps(
-        {
-            "_type": "https://in-toto.io/Statement/v1",
-            "subject": [{"digest": {"sha256": image.digest.partition(":")[2]}, "annotations": {}}],
-            "predicateType": predicate_type,
-            "predicate": {},
-        }
-    ).encode()
-    signature = key.handle.sign(dsse.pae(dsse.IN_TOTO, statement), "sha256")
-    envelope = dsse.Envelope(dsse.IN_TOTO, statement, (dsse.EnvelopeSignature(signature),))
-    content = bundle.encode_dsse(envelope, hint=key.handle.public_key.hint)
-    client = Client(image.host)
-    layer = {"mediaType": bundle.MEDIA_TYPE, "digest": client.put_blob(image.repository, content), "size": len(content)}
-    config = {
-        "mediaType": "application/vnd.oci.empty.v1+json",
-        "digest": client.put_blob(image.repository, b"{}"),
-        "size": 2,
-    }
-    of = subject or image
-    refers = {"mediaType": of.media_type, "digest": of.digest, "size": len(of.raw)}
-    digest, size = _put(image, config, layer, None, subject=refers, artifactType=bundle.MEDIA_TYPE)
-    media_type = "application/vnd.oci.image.index.v1+json"
-    entry = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": size}
-    index = json.dumps({"schemaVersion": 2, "mediaType": media_type, "manifests": [entry]}).encode()
-    client.put_manifest(image.repository, image.digest.replace(":", "-"), index, media_type)
+    body = json.dumps(handmade.statement(image, predicateType=predicate_type)).encode()
+    bundle = handmade.bundle(key.handle._handle, body)
+    handmade.attach_bundle(image, bundle, subject=subject)
 
 
 @pytest.fixture(scope="module")
