@@ -9,7 +9,7 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PURE = ("sealgate.evidence", "sealgate.verification.checks", "sealgate.verification.requirement")
+PURE = ("sealgate.evidence", "sealgate.workloads", "sealgate.verification.checks", "sealgate.verification.requirement")
 """No sockets, no files, no clock: the time is a parameter."""
 IO = {
     "asyncio", "ctypes", "fcntl", "http", "io", "mmap", "multiprocessing", "os", "pathlib", "random", "secrets",

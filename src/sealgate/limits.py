@@ -28,6 +28,13 @@ JSON_NUMBER_CHARS = 40
 JSON_VALUES = 500_000
 """Values of one document, estimated by its commas and brackets: parsed, a value takes far more memory than its text."""
 
+# Workloads
+WORKLOAD_BYTES = 16 * 1024 * 1024
+"""A Kubernetes manifest or a Dockerfile."""
+WORKLOAD_NODES = 1_000_000
+"""Parts of a manifest that are looked at; aliases can make a small file endless."""
+DOCUMENTS = 10_000
+
 # Counts
 ATTACHMENTS = 512
 """Signatures and attestations looked at on one image."""
