@@ -161,6 +161,36 @@ def test_what_was_given_up_while_it_queued_is_never_sent():
     assert len(sent) == limits.CONNECTIONS_PER_HOST + 1
 
 
+def test_an_answer_that_comes_after_its_wait_was_given_up_is_dropped():
+    gate = threading.Event()
+
+    def send(asked: Request, deadline: float) -> Response:
+        gate.wait(10)
+        return Response(200, (), b"late")
+
+    def second() -> str:
+        gate.set()
+        time.sleep(0.1)  # the late answer comes now
+        return "second"
+
+    tidied = []
+
+    async def tidy():
+        try:
+            await flow.send(request())
+        finally:
+            tidied.append(await flow.call(second))
+
+    async def whole():
+        task = await flow.spawn(tidy())
+        await flow.sleep(0.02)
+        await task.cancel()
+        await flow.sleep(0.3)
+
+    driver.run(whole(), sender=send)
+    assert tidied == ["second"]
+
+
 def test_a_machine_that_gives_no_more_threads_is_served_by_fewer(monkeypatch):
     started = []
     start = threading.Thread.start

@@ -23,7 +23,7 @@ from sealgate.errors import (
     UnreachableError,
 )
 from sealgate.transport import flow
-from sealgate.transport.message import FileBody, Request, Url
+from sealgate.transport.message import FileBody, Request, Tls, Url
 
 SECRET = "hunter2-canary"
 
@@ -277,6 +277,23 @@ def test_what_a_server_sends_unasked_is_never_taken_for_an_answer(adapter, evil_
     assert adapter.send(get(registry)).body == b"ok"
     time.sleep(0.05)
     assert adapter.send(get(registry, "/second")).body == b"second"
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_what_a_server_sends_later_and_unasked_is_never_taken_for_an_answer(adapter, evil_registry, get, tls):
+    def script(exchange):
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        exchange.wait(0.1)
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
+        return True
+
+    registry = evil_registry(tls=tls)
+    trust = Tls(ca_file=evil_registry.ca_file if tls else None)
+    registry.on("*", "/first", script)
+    registry.on("*", "/second", scripts.reply(200, b"second"))
+    assert adapter.send(get(registry, "/first", tls=trust)).body == b"ok"
+    time.sleep(0.3)
+    assert adapter.send(get(registry, "/second", tls=trust)).body == b"second"
 
 
 def test_a_body_behind_a_head_is_never_taken_for_an_answer(adapter, evil_registry, get):

@@ -171,6 +171,20 @@ def test_connections_that_the_server_closes_are_not_kept(value):
     assert not wire.reusable
 
 
+def test_interim_answers_are_counted():
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    assert read(b"HTTP/1.1 103 Early Hints\r\n\r\n" * limits.INTERIM_ANSWERS + answer)[0].status == 200
+    with pytest.raises(ProtocolError, match="interim"):
+        read(b"HTTP/1.1 103 Early Hints\r\n\r\n" * (limits.INTERIM_ANSWERS + 1) + answer)
+
+
+def test_a_chunk_ends_where_it_said():
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert read(chunked + b"5\r\nhello\r\n0\r\n\r\n")[0].body == b"hello"
+    with pytest.raises(ProtocolError, match="chunks that do not end"):
+        read(chunked + b"5\r\nhelloXX0\r\n\r\n")
+
+
 def test_chunks_in_http_1_0_are_refused():
     with pytest.raises(ProtocolError):
         read(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")

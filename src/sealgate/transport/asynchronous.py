@@ -302,6 +302,7 @@ def _new_session(key: _Key, context: ssl.SSLContext) -> aiohttp.ClientSession:
     )
     return aiohttp.ClientSession(
         connector=connector,
+        request_class=_Request,
         response_class=_Response,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.CONNECT_SECONDS, sock_read=limits.READ_SECONDS),
@@ -344,6 +345,18 @@ class _JudgingResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is kept."""
+
+
+class _Request(aiohttp.ClientRequest):
+    """Uses no kept connection over which something came unasked: it would pass for the answer (aiohttp does not look)."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Send the request."""
+        for _ in range(2):  # one turn of the loop to see what has come, one to take it
+            await asyncio.sleep(0)
+        if conn.protocol is None or conn.protocol.should_close:
+            raise aiohttp.ServerDisconnectedError
+        return await super().send(conn)
 
 
 class _Response(aiohttp.ClientResponse):
