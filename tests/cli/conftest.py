@@ -1,5 +1,6 @@
 """Command lines in this process, keys, and signed images for the tests of the commands."""
 
+import functools
 import io
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import sealgate
 from sealgate import blocking
 from sealgate.cli import __main__ as command_line
 from sealgate.cli.context import Context
+from sealgate.keys import keyfile
 
 PASSWORD = "canary-password-9913"
 
@@ -19,6 +21,14 @@ class Said(NamedTuple):
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_password_is_stretched_once():
+    """scrypt takes 0.15 s, on purpose; here the same password and salt give the same key again at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyfile, "_stretch", functools.cache(keyfile._stretch))
+        yield
 
 
 @pytest.fixture
