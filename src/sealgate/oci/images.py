@@ -38,16 +38,20 @@ class Images:
         self._session = session
         self._closing = closing
         self._archives: dict[str, Store] = {}
-        self._elsewhere = None
-        if signature_repository:
-            self._elsewhere = session.repository(parse_repository(signature_repository))
+        self._elsewhere = parse_repository(signature_repository) if signature_repository else None
 
     async def open(self, text: str, *, writable: bool = False) -> Image:
-        """The image that `text` names. A layout that has one image needs no tag. Raises `InvalidReferenceError`."""
+        """The image that `text` names, `writable` if something will be attached to it.
+
+        A layout that has one image needs no tag. Raises `InvalidReferenceError`.
+        """
         location = parse_location(text)
         if isinstance(location, Reference):
-            store: Store = self._session.repository(location)
-            return Image(str(location), store, location.which, self._elsewhere or store, location)
+            store: Store = self._session.repository(location, writing=writable and self._elsewhere is None)
+            signatures = store
+            if self._elsewhere is not None:
+                signatures = self._session.repository(self._elsewhere, writing=writable)
+            return Image(str(location), store, location.which, signatures, location)
         if self._elsewhere is not None:
             raise UsageError("COSIGN_REPOSITORY does not go with a layout", hint="unset COSIGN_REPOSITORY")
         from sealgate.oci.layout import LayoutStore
@@ -63,7 +67,7 @@ class Images:
         """The place that `text` names, to be written to; in a layout without tag and digest, `which` is `""`."""
         location = parse_location(text)
         if isinstance(location, Reference):
-            return await self.open(text)
+            return await self.open(text, writable=True)
         from sealgate.oci.layout import LayoutStore
 
         if location.kind == "oci":

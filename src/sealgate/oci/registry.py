@@ -41,8 +41,8 @@ class Session:
         self.settings = settings
         self._hosts: dict[str, Host] = {}
 
-    def repository(self, reference: Reference) -> RegistryStore:
-        """The store of a reference's repository; tag and digest are ignored."""
+    def repository(self, reference: Reference, *, writing: bool = False) -> RegistryStore:
+        """The store of a reference's repository, to be read or to be written to; tag and digest are ignored."""
         return RegistryStore(self._host(reference), reference.registry, reference.repository)
 
     def _host(self, reference: Reference) -> Host:
@@ -75,10 +75,16 @@ class Session:
 class RegistryStore:
     """The `Store` of one repository of a registry."""
 
-    def __init__(self, host: Host, registry: str, repository: str) -> None:
+    def __init__(self, host: Host, registry: str, repository: str, *, writing: bool = False) -> None:
+        """`writing` asks for the right to push when it reads, too.
+
+        A token service refuses the right to pull alone from a repository that does not exist yet (Docker Hub does), and one
+        token then serves both.
+        """
         self._host = host
         self.registry = registry
         self.repository = repository
+        self._read_actions = _WRITE if writing else _READ
 
     @property
     def name(self) -> str:
@@ -104,7 +110,7 @@ class RegistryStore:
     async def head_manifest(self, which: str | Digest) -> Descriptor | None:
         """Ask for a manifest's digest (section "Checking if content exists in the registry")."""
         response = await self._host.request(
-            "HEAD", self._path(f"manifests/{which}"), repository=self.repository, actions=_READ,
+            "HEAD", self._path(f"manifests/{which}"), repository=self.repository, actions=self._read_actions,
             headers=(("Accept", manifests.ACCEPT),), follow=True,
         )  # fmt: skip
         if response.status == 404:
@@ -141,7 +147,7 @@ class RegistryStore:
     async def has_blob(self, digest: Digest) -> bool:
         """Whether a blob is there."""
         response = await self._host.request(
-            "HEAD", self._path(f"blobs/{digest}"), repository=self.repository, actions=_READ, follow=True
+            "HEAD", self._path(f"blobs/{digest}"), repository=self.repository, actions=self._read_actions, follow=True
         )
         if response.status == 404:
             return False
@@ -225,7 +231,7 @@ class RegistryStore:
             return None
         for _ in range(limits.REFERRER_PAGES):
             response = await self._host.request(
-                "GET", target, repository=self.repository, actions=_READ, headers=(("Accept", manifests.OCI_INDEX),),
+                "GET", target, repository=self.repository, actions=self._read_actions, headers=(("Accept", manifests.OCI_INDEX),),
                 limit=limits.MANIFEST_BYTES, follow=True,
             )  # fmt: skip
             if response.status in _NO_REFERRERS_API and not found:
@@ -255,7 +261,7 @@ class RegistryStore:
         found: list[str] = []
         for _ in range(limits.TAG_PAGES):
             response = await self._host.request(
-                "GET", target, repository=self.repository, actions=_READ, limit=limits.MANIFEST_BYTES
+                "GET", target, repository=self.repository, actions=self._read_actions, limit=limits.MANIFEST_BYTES
             )
             if response.status == 404 and not found:
                 return []
@@ -278,7 +284,7 @@ class RegistryStore:
         self, rest: str, limit: int, headers: tuple[tuple[str, str], ...], sink: Sink | None = None
     ) -> Response | None:
         response = await self._host.request(
-            "GET", self._path(rest), repository=self.repository, actions=_READ, headers=headers, limit=limit, sink=sink,
+            "GET", self._path(rest), repository=self.repository, actions=self._read_actions, headers=headers, limit=limit, sink=sink,
             follow=True,
         )  # fmt: skip
         if response.status == 404:
