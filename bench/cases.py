@@ -51,6 +51,11 @@ class Row(NamedTuple):
         """Our median by the peer's."""
         return self.ours.median / self.results[self.peer].median
 
+    @property
+    def least(self) -> float:
+        """Our best run by the peer's."""
+        return self.ours.best / self.results[self.peer].best
+
 
 def at_most(ratio: float) -> Bar:
     return Bar(f"≤ {ratio:g} ×", lambda row: row.ratio <= ratio)
@@ -165,7 +170,7 @@ def verify_near(scene: Scene) -> Iterator[Row]:
         image = scene.image()
         scene.sign([image], legacy=legacy)
         contenders = _verifiers(scene, [image.reference])
-        yield Row(f"verify {text}, loopback", interleave(contenders, 9 if scene.quick else 41), (at_most(2),))
+        yield Row(f"verify {text}, loopback", interleave(contenders, 9 if scene.quick else 31), (at_most(2),))
 
 
 def _verifiers(scene: Scene, references: list[str]) -> dict[str, Contender]:
@@ -192,7 +197,7 @@ def verify_fleet(scene: Scene) -> Iterator[Row]:
         return run
 
     contenders = {**_verifiers(scene, references), "cosign, xargs -P2 -n1": by_xargs}
-    found = interleave(contenders, 2 if scene.quick else 7)
+    found = interleave(contenders, 2 if scene.quick else 5)
     yield Row(f"verify {count} images in one process, loopback", found, (at_most(0.85), memory_at_most(100)))
     yield Row(f"verify {count} images, against `xargs -P2 -n1`", found, peer="cosign, xargs -P2 -n1")
 
@@ -202,7 +207,7 @@ def verify_fleet(scene: Scene) -> Iterator[Row]:
 
 def sign_alone(scene: Scene) -> Iterator[Row]:
     """A lone signer on a fresh image, loopback and 50 ms."""
-    rounds = 3 if scene.quick else 9
+    rounds = 3 if scene.quick else 7
     for where in ("loopback", "50 ms a request"):
         for text, legacy in (("bundle", False), ("legacy", True)):
             contenders = {name: _signer(scene, name, legacy=legacy, slow=where != "loopback") for name in _PROGRAMS}
@@ -236,7 +241,7 @@ def sign_crowd(scene: Scene) -> Iterator[Row]:
     for text, legacy in (("bundle", False), ("legacy", True)):
         runs: dict[str, list[Run]] = {name: [] for name in _PROGRAMS}
         kept: dict[str, list[int]] = {name: [] for name in _PROGRAMS}
-        for _ in range(1 if scene.quick else 5):
+        for _ in range(1 if scene.quick else 3):
             for name in _PROGRAMS:
                 image = scene.image()
                 commands = [[*_sign_command(scene, name, key, legacy=legacy), image.reference] for key, _ in keys]

@@ -28,6 +28,8 @@ class Run(NamedTuple):
     rss: float = 0.0
     """MiB, when it was asked for: of the largest process, its children included."""
     requests: int = 0
+    cpu: float = 0.0
+    """Seconds of processor time, children included: what a busy machine changes least."""
 
 
 class Result(NamedTuple):
@@ -38,6 +40,8 @@ class Result(NamedTuple):
     worst: float
     requests: float
     rss: float
+    cpu: float
+    """Median."""
     runs: int
 
 
@@ -97,8 +101,9 @@ class Started:
         self._alarm.start()
 
     def end(self) -> Run:
-        code = self._process.wait()
+        _, status, usage = os.wait4(self._process.pid, 0)
         seconds = time.perf_counter() - self._began
+        self._process.returncode = code = os.waitstatus_to_exitcode(status)
         self._alarm.cancel()
         with self._files:
             rss = 0.0
@@ -108,7 +113,7 @@ class Started:
             for file in (self._out, self._err):
                 file.seek(0)
                 said.append(file.read())
-        return Run(seconds, code, said[0], said[1], rss)
+        return Run(seconds, code, said[0], said[1], rss, cpu=usage.ru_utime + usage.ru_stime)
 
 
 Contender = Callable[[int], Run]
@@ -136,5 +141,6 @@ def summary(runs: list[Run]) -> Result:
         max(seconds),
         statistics.median(run.requests for run in runs),
         max(run.rss for run in runs),
+        statistics.median(run.cpu for run in runs),
         len(runs),
     )
