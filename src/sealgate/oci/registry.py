@@ -43,7 +43,7 @@ class Session:
 
     def repository(self, reference: Reference, *, writing: bool = False) -> RegistryStore:
         """The store of a reference's repository, to be read or to be written to; tag and digest are ignored."""
-        return RegistryStore(self._host(reference), reference.registry, reference.repository)
+        return RegistryStore(self._host(reference), reference.registry, reference.repository, writing=writing)
 
     def _host(self, reference: Reference) -> Host:
         host = self._hosts.get(reference.registry)
