@@ -78,7 +78,7 @@ def decrypt(data: bytes, password: Callable[[], bytes], *, what: str) -> Private
     for attempt in dict.fromkeys((secret, secret.removesuffix(b"\n").removesuffix(b"\r"))):
         der = _open(sealed, attempt)
         if der is not None:
-            return private.from_der(der, what=what)
+            return private.from_der(der, what=what, authenticated=True)
     raise PasswordError(
         f"the password of {what} is wrong, or the file was damaged",
         hint="COSIGN_PASSWORD, the prompt or stdin gives the password; an empty one is a password too",

@@ -136,10 +136,14 @@ def import_pem(data: bytes, *, what: str) -> PrivateKey:
     return from_der(block.body, what=what)
 
 
-def from_der(der: bytes, *, what: str) -> PrivateKey:
-    """Read an unencrypted PKCS#8, SEC 1 or PKCS#1 private key, and prove that its halves belong together."""
+def from_der(der: bytes, *, what: str, authenticated: bool = False) -> PrivateKey:
+    """Read an unencrypted PKCS#8, SEC 1 or PKCS#1 private key, and prove that its halves belong together.
+
+    `authenticated`: the bytes are as they were when the key was made or imported (a key file's secretbox proves it), so
+    that the primes of an RSA key need not be tested again: 0.4 s for 4096 bits. Every signature is still checked.
+    """
     try:
-        handle = serialization.load_der_private_key(der, None)
+        handle = serialization.load_der_private_key(der, None, unsafe_skip_rsa_key_validation=authenticated)
     except UnsupportedAlgorithm:
         raise KeyUnsupportedError(f"{what} is of an algorithm that is not accepted", hint=_HINT) from None
     except (ValueError, TypeError):
