@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -13,23 +13,12 @@ from starlette.responses import JSONResponse, Response
 from sealgate.errors import SealgateError
 from sealgate.oci.server import content, listings, transfers
 from sealgate.oci.server.answers import VERSION, RefusalError, from_error
-from sealgate.oci.server.repositories import Repositories
-from sealgate.oci.server.uploads import Uploads
+from sealgate.oci.server.held import Registry
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from sealgate.oci.server.htpasswd import Passwords
-
-
-class Registry(NamedTuple):
-    """What every handler works on."""
-
-    repositories: Repositories
-    uploads: Uploads
-    read_only: bool
-    referrers_api: bool
-    page: int
 
 
 Handler = Callable[[Registry, Request, tuple[str, ...]], Awaitable[Response]]

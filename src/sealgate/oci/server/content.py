@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from sealgate.oci.layout import Layout
-    from sealgate.oci.server.application import Registry
+    from sealgate.oci.server.held import Registry
     from sealgate.oci.store import Manifest
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)

@@ -18,7 +18,7 @@ from sealgate.oci.server.repositories import is_tag, parse_digest
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from sealgate.oci.server.application import Registry
+    from sealgate.oci.server.held import Registry
 
 
 async def catalog(registry: Registry, request: Request, _: tuple[str, ...]) -> Response:

@@ -116,7 +116,8 @@ def _prepared(
 
     from sealgate.oci.layout import Layout
     from sealgate.oci.layout_files import Files
-    from sealgate.oci.server.application import Application, Registry
+    from sealgate.oci.server.application import Application
+    from sealgate.oci.server.held import Registry
     from sealgate.oci.server.repositories import Repositories
     from sealgate.oci.server.uploads import Uploads
 

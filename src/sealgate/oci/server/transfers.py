@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from sealgate.digest import Digest
-    from sealgate.oci.server.application import Registry
+    from sealgate.oci.server.held import Registry
     from sealgate.oci.server.repositories import Repository
     from sealgate.oci.server.uploads import Upload
 
