@@ -45,16 +45,17 @@ def _float(text: str) -> float:
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_float)
 
 
-def parse(data: bytes, *, limit: int, what: str) -> Any:
-    """Parse `data`, at most `limit` bytes; `what` names it in errors.
+def parse(data: bytes, *, limit: int, what: str, values: int | None = None) -> Any:
+    """Parse `data`, at most `limit` bytes and `values` values (`limits.JSON_VALUES`); `what` names it in errors.
 
     Raises `JsonInvalidError` (not JSON), `JsonAmbiguousError` (means two things) or `LimitError`.
     """
     if len(data) > limit:
         raise LimitError(f"{what} is larger than {limit} bytes")
     brackets = data.count(b"{") + data.count(b"[")
-    if brackets + data.count(b",") > limits.JSON_VALUES:
-        raise LimitError(f"{what} has more than {limits.JSON_VALUES} values")
+    most = limits.JSON_VALUES if values is None else values
+    if brackets + data.count(b",") > most:
+        raise LimitError(f"{what} has more than {most} values")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
