@@ -11,7 +11,7 @@ from sealgate.cli.__main__ import COMMANDS, parser
 from sealgate.cli.options import CommandParser
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-FOREIGN = {"--metadata-file"}
+FOREIGN = {"--metadata-file", "--from", "--mount"}
 """Options of other programs."""
 
 
@@ -32,7 +32,8 @@ def options():
 
 
 @pytest.mark.parametrize(
-    ("module", "page"), [("sealgate.verification.checks", "verify.md"), ("sealgate.verification.blob", "blobs.md")]
+    ("module", "page"),
+    [("sealgate.verification.checks", "verify.md"), ("sealgate.verification.blob", "blobs.md")],
 )
 def test_the_checks_stand_in_the_docs_as_in_the_code(module, page):
     text = importlib.import_module(module).__doc__
@@ -72,7 +73,7 @@ def test_variables_that_are_named_exist(path):
     from sealgate.cli.environment import VARIABLES
 
     named = set(re.findall(r"(?<![\w/$.])(?:COSIGN|SEALGATE|SIGSTORE)_[A-Z_]+", path.read_text(encoding="utf-8")))
-    assert named - {"COSIGN_PRIVATE_KEY"} <= {variable.name for variable in VARIABLES}
+    assert named - {"COSIGN_PRIVATE_KEY", "SEALGATE_TEST_ROUNDS"} <= {variable.name for variable in VARIABLES}
 
 
 def test_exit_codes_of_verify_are_those_of_the_list():
@@ -81,3 +82,20 @@ def test_exit_codes_of_verify_are_those_of_the_list():
         return {int(code): text for code, text in re.findall(r"^\| (\d+) \| ([^|]+) \|", text, re.MULTILINE)}
 
     assert table("verify.md").keys() | {130} == table("codes.md").keys()
+
+
+def test_the_design_names_every_module_and_no_other():
+    source = ROOT / "src" / "sealgate"
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d \| ([^|]+) \| ([^|]+) \|$", text, re.MULTILINE)
+    rooms = {room: cell for names, cell in rows for room in re.findall(r"`([a-z]+)/`", names)}
+    assert rooms.keys() == {path.name for path in source.iterdir() if (path / "__init__.py").is_file()}
+    for room, cell in rooms.items():
+        if room == "cli":
+            continue  # a file a command
+        folder = source / room
+        modules = {path.stem for path in folder.glob("*.py")} | {
+            path.parent.name for path in folder.glob("*/__init__.py")
+        }
+        named = {name.rstrip("/") for name in re.findall(r"`([a-z0-9_]+/?)`", cell)}
+        assert named - {"aiohttp", "blocking"} == modules - {"__init__"}, f"docs/design.md names the modules of {room}/"

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shlex
+from itertools import groupby
 
 import pytest
 
@@ -40,10 +41,9 @@ def test_there_is_no_page_of_a_command_that_does_not_exist():
 
 @pytest.mark.parametrize(("name", "run"), EXAMPLES)
 def test_an_example_is_understood_by_the_command(name, run):
-    words = shlex.split(run)
-    while "=" in words[0]:
-        words.pop(0)
-    assert words[:2] == ["sealgate", name]
+    pipeline = [list(words) for bar, words in groupby(shlex.split(run), "|".__eq__) if not bar]
+    (words,) = [words[index:] for words in pipeline for index, word in enumerate(words) if word == "sealgate"]
+    assert words[1] == name
     parser(name).parse_args(words[2:])
 
 
