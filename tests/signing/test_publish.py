@@ -330,6 +330,34 @@ def test_a_write_that_failed_may_have_been_done(format_, done):
 
 
 @both_formats
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_registry_that_stumbles_over_its_own_links_is_asked_again(format_, method):
+    """docker-registry, seen with sixteen signers: 400 DIGEST_INVALID for a manifest whose config others are pushing."""
+    for times in (1, 10**9):
+        world = World(steady(NEAR))
+        count = {}
+
+        def stumble(seen, world=world, times=times, count=count) -> Answer | None:
+            if seen.method != method or "/manifests/" not in seen.path or seen.path.endswith(world.image.digest):
+                return None
+            count[seen.path] = count.get(seen.path, 0) + 1
+            return error_answer(400, "DIGEST_INVALID") if count[seen.path] <= times else None
+
+        world.on_arrival = stumble
+        image = Image("registry.test/team/app", world.store(), world.digest, world.store())
+        signing = sign(image, [PrivateKeySigner(private.generate())], SignOptions((format_,), created=0.0))
+        if times == 1:
+            assert [made.added for made in world.run(signing)] == [True]
+            assert len(world.entries(SUFFIX[format_])) == 1
+            assert count
+        else:
+            with pytest.raises(ServerFailureError) as caught:
+                world.run(signing)
+            assert caught.value.code == "registry-failed"
+            assert world.entries(SUFFIX[format_]) == []
+
+
+@both_formats
 def test_a_tag_that_cannot_be_written_is_an_error(format_):
     world = World(steady(NEAR))
     mine = to_the_tag(world, format_, "PUT")

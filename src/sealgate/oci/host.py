@@ -189,7 +189,7 @@ class Host:
                 attempt -= 1
                 await self._authorize(response, scope, url, authorization)
                 continue
-            if response.status in _TRY_AGAIN and attempt < limits.ATTEMPTS:
+            if attempt < limits.ATTEMPTS and (response.status in _TRY_AGAIN or _stumbled(request, response)):
                 await flow.sleep(_pause(response, pause, url))
                 pause *= 2
                 continue
@@ -374,6 +374,14 @@ class Host:
                 raise_for_refusal(response, url)
                 return response
         raise RedirectError(f"{request.url} redirects more than {limits.REDIRECTS} times")
+
+
+def _stumbled(request: Request, response: Response) -> bool:
+    """Whether docker-registry read a link of its own while somebody else was writing it, and found no digest in it.
+
+    A manifest then gets 400 DIGEST_INVALID, whatever digest it has: also one whose config others are pushing.
+    """
+    return response.status == 400 and "/manifests/" in request.url.target and b"DIGEST_INVALID" in response.body[:4096]
 
 
 def _pause(response: Response, otherwise: float, url: Url) -> float:
