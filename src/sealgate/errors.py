@@ -14,7 +14,8 @@
     │   ├── ProtocolError             protocol-violation            what came is not HTTP as agreed
     │   ├── RealmError                realm-refused                 a token service that must not be asked
     │   ├── RedirectError             redirect-refused
-    │   └── AddressError              address-refused               a public name that leads inward
+    │   ├── AddressError              address-refused               a public name that leads inward
+    │   └── ScannerError              scanner-failed                no scanner, or it did not come to an end
     ├── NotFoundError                 not-found                 1
     │   └── ImageNotFoundError        image-not-found          11
     ├── ContentError                  content-invalid           1   bytes from outside that cannot be believed
@@ -32,6 +33,15 @@
     │   ├── StatementInvalidError     statement-invalid
     │   ├── LayoutInvalidError        layout-invalid
     │   ├── WorkloadInvalidError      workload-invalid              a Kubernetes manifest or Dockerfile
+    │   ├── ReportInvalidError        report-invalid           16   a scan report that cannot be believed
+    │   │   ├── ReportUnsupportedError    report-unsupported            not a scan report, or of a format not read here
+    │   │   ├── ReportEmptyError          report-empty                  nothing shows that the scanner looked
+    │   │   ├── ReportUnboundError        report-unbound                does not say which image it is about
+    │   │   ├── ReportMismatchError       report-other-image            it is about another image
+    │   │   └── ReportStaleError          report-stale                  too old, or does not say how old
+    │   ├── IgnoreFileError           ignore-file-invalid       2   the file of findings that are accepted
+    │   ├── VexInvalidError           vex-invalid               2   OpenVEX, CycloneDX VEX or CSAF
+    │   ├── FeedInvalidError          feed-invalid              2   a KEV or EPSS file
     │   └── LimitError                limit-exceeded
     ├── KeyMaterialError              key-invalid              15   missing, malformed or expired trust material
     │   ├── KeyNotFoundError          key-not-found
@@ -43,8 +53,10 @@
     ├── SigningError                  signing-failed            1
     │   └── NotKeptError              entry-not-kept                a shared tag kept losing our entry
     ├── NoSignatureError              no-signature             10
+    ├── NoAttestationError            no-attestation           10
     ├── NoMatchingSignatureError      no-matching-signature    12
     ├── RefusedError                  refused                  16
+    │   └── VulnerableError           vulnerabilities-found
     └── AbortedError                  aborted                   1   a person said no, or pressed Ctrl-C
 
 Two roots matter to callers: `UnavailableError` (ask again later) and `ContentError` (the data is bad, asking again
@@ -157,6 +169,12 @@ class AddressError(UnavailableError):
     code = "address-refused"
 
 
+class ScannerError(UnavailableError):
+    """No scanner is there, or it failed, took too long or said too much."""
+
+    code = "scanner-failed"
+
+
 class NotFoundError(SealgateError):
     """A thing that was asked for by name does not exist."""
 
@@ -260,6 +278,64 @@ class WorkloadInvalidError(ContentError):
     code = "workload-invalid"
 
 
+class ReportInvalidError(ContentError):
+    """A scan report that is malformed, cut off or contradicts itself. The gate refuses."""
+
+    code = "report-invalid"
+    exit_code = 16
+
+
+class ReportUnsupportedError(ReportInvalidError):
+    """Not a scan report, or one of a format or version that is not read here."""
+
+    code = "report-unsupported"
+
+
+class ReportEmptyError(ReportInvalidError):
+    """A report without findings in which nothing shows that the scanner looked."""
+
+    code = "report-empty"
+
+
+class ReportUnboundError(ReportInvalidError):
+    """A report that does not say which image it is about, or no report for a platform of the image."""
+
+    code = "report-unbound"
+
+
+class ReportMismatchError(ReportInvalidError):
+    """A report about another image."""
+
+    code = "report-other-image"
+
+
+class ReportStaleError(ReportInvalidError):
+    """A scan or a vulnerability database that is too old, from the future, or does not say how old it is."""
+
+    code = "report-stale"
+
+
+class IgnoreFileError(ContentError):
+    """An ignore file that is malformed, or an entry without id, reason or expiry date."""
+
+    code = "ignore-file-invalid"
+    exit_code = 2
+
+
+class VexInvalidError(ContentError):
+    """A VEX document that is malformed, or a statement without what its status demands."""
+
+    code = "vex-invalid"
+    exit_code = 2
+
+
+class FeedInvalidError(ContentError):
+    """A KEV or EPSS file that is malformed or empty."""
+
+    code = "feed-invalid"
+    exit_code = 2
+
+
 class LimitError(ContentError):
     """A bound of `sealgate.limits` was reached; the message names it."""
 
@@ -334,6 +410,13 @@ class NoSignatureError(SealgateError):
     exit_code = 10
 
 
+class NoAttestationError(SealgateError):
+    """No attestation is attached, or none of the type asked for."""
+
+    code = "no-attestation"
+    exit_code = 10
+
+
 class NoMatchingSignatureError(SealgateError):
     """Signatures exist, none satisfies what was asked (cosign's exit code)."""
 
@@ -346,6 +429,12 @@ class RefusedError(SealgateError):
 
     code = "refused"
     exit_code = 16
+
+
+class VulnerableError(RefusedError):
+    """The scan gate found vulnerabilities that the image must not have."""
+
+    code = "vulnerabilities-found"
 
 
 class AbortedError(SealgateError):
