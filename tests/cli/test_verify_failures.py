@@ -46,9 +46,9 @@ STAGES = [
     "verification.checks.pae",
     "verification.checks._judge_bundle",
     "verification.checks._judge_legacy",
-    "verification.checks._verify",
-    "verification.checks._annotations",
-    "verification.checks._with_key",
+    "verification.checks.verify_signature",
+    "verification.checks.annotations_finding",
+    "verification.checks.with_key",
     "verification.deny.DenyList.digest",
     "verification.deny.DenyList.key",
     "verification.verify.judge",
@@ -266,7 +266,7 @@ def _any_scheme(self, signature, message):
 def _any_hash(signature, message, asked, hint, _real=None):
     from sealgate.verification import checks
 
-    return checks.real_verify(signature, message, asked._replace(hash_name=None), hint)
+    return checks.real_verify_signature(signature, message, asked._replace(hash_name=None), hint)
 
 
 def _any_subject(statement, digest):
@@ -309,17 +309,17 @@ def _agreeing_annotations(found, asked):
 
 KILLED = {
     # a check, replaced by one that agrees: the cases that are then accepted
-    "verification.checks._verify": (
+    "verification.checks.verify_signature": (
         _agreeing_signature,
         {"another key, bundle", "another key, legacy", "another hash"},
     ),
     "keys.algorithms.PublicKey.verify": (_any_scheme, {"another key, bundle", "another key, legacy"}),
-    "verification.checks._verify of the hash": (_any_hash, {"another hash"}),
+    "verification.checks.verify_signature of the hash": (_any_hash, {"another hash"}),
     "evidence.statement.subjects_of": (_any_subject, {"another image, bundle"}),
     "evidence.simple.parse of the type": (_any_payload, {"payload type"}),
     "evidence.simple.parse of the digest": (_any_image, {"another image, legacy"}),
     "evidence.statement.parse of the type": (_any_predicate, {"predicate type"}),
-    "verification.checks._annotations": (_agreeing_annotations, {"annotations, bundle", "annotations, legacy"}),
+    "verification.checks.annotations_finding": (_agreeing_annotations, {"annotations, bundle", "annotations, legacy"}),
     "verification.requirement.is_met": (lambda requirement, signed_by: True, set()),
     "verification.deny.DenyList.digest": (lambda self, digest: None, {"denied digest"}),
     "verification.deny.DenyList.key": (lambda self, fingerprint: None, {"denied key"}),

@@ -38,12 +38,13 @@ def _one(verdict: Verdict, style: Style, *, verbose: bool) -> str:
     if verdict.digest is not None and str(verdict.digest) not in name:
         name = f"{name}@{verdict.digest}"
     lines = [f"{mark} {style.strong(printable(name))}  {paint(outcome)}: {printable(verdict.summary)}"]
-    signatures = [report for report in verdict.signatures if report.kind != "attestation"]
+    signatures = [report for report in verdict.signatures if _counts(report, verdict)]
+    noun = "signature" if verdict.predicate_type is None else "attestation"
     if signatures:
-        lines.append(f"  {len(signatures)} signature{'s' if len(signatures) > 1 else ''} found")
+        lines.append(f"  {len(signatures)} {noun}{'s' if len(signatures) > 1 else ''} found")
     shown = verdict.signatures if verbose or not verdict.accepted else signatures
     for report in shown[:50]:
-        lines += _report(report, style, verbose=verbose)
+        lines += _report(report, style, verbose=verbose, counts=_counts(report, verdict))
     if len(shown) > 50:
         lines.append(f"  … and {len(shown) - 50} more; -o verdict has all of them")
     for problem in verdict.problems:
@@ -58,12 +59,19 @@ def _one(verdict: Verdict, style: Style, *, verbose: bool) -> str:
     return "\n".join(lines)
 
 
-def _report(report: SignatureReport, style: Style, *, verbose: bool) -> list[str]:
+def _counts(report: SignatureReport, verdict: Verdict) -> bool:
+    """Whether it is of the kind that was asked for, or may be."""
+    if verdict.predicate_type is None:
+        return report.kind != "attestation"
+    return report.predicate_type == verdict.predicate_type or report.kind == "unknown"
+
+
+def _report(report: SignatureReport, style: Style, *, verbose: bool, counts: bool) -> list[str]:
     label = printable(report.label)
     for digest in (report.content, report.manifest):
         if digest is not None and not verbose:
             label = label.replace(str(digest), f"{digest.algorithm}:{digest.hex[:12]}…")
-    mark = style.good("✓") if report.accepted else style.bad("✗") if report.kind != "attestation" else style.faint("-")
+    mark = style.good("✓") if report.accepted else style.bad("✗") if counts else style.faint("-")
     failed = [finding for finding in report.findings if finding.outcome == "failed"]
     if verbose:
         lines = [f"  {mark} {label}"]
@@ -96,6 +104,12 @@ def cosign(verdicts: list[Verdict], *, text: bool) -> str:
         else:
             parts.append("\n" + encoding_json(payloads) + "\n")
     return "".join(parts)
+
+
+def envelopes(verdicts: list[Verdict]) -> str:
+    """What `cosign verify-attestation` prints: the DSSE envelopes of the good attestations, one a line."""
+    good = [report.envelope for verdict in verdicts if verdict.accepted for report in verdict.signatures]
+    return "".join(envelope.decode("utf-8") + "\n" for envelope in good if envelope is not None)
 
 
 def _payload(verdict: Verdict, report: SignatureReport) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from sealgate.errors import LimitError, SealgateError, UsageError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from sealgate.cli.context import Context
     from sealgate.oci.images import Images
+    from sealgate.verification.attestation import Attested
     from sealgate.verification.deny import DenyList
     from sealgate.verification.requirement import Requirement
     from sealgate.verification.verdict import Verdict
@@ -98,22 +100,29 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 def verify_names(names: list[str], arguments: argparse.Namespace, context: Context) -> int:
     """Verify the images of these names as the options say; the exit code is that of the first that was not accepted."""
+    refuse_added_checks(arguments)
+    return show(judge_names(names, arguments, context), arguments.output, context)
+
+
+def judge_names(
+    names: list[str], arguments: argparse.Namespace, context: Context, *, attested: Attested | None = None
+) -> list[Verdict]:
+    """The verdicts on the images of these names; with `attested`, on their attestations."""
     from sealgate import limits
 
-    refuse_added_checks(arguments)
     if len(names) > limits.REFERENCES:
         raise LimitError(f"more than {limits.REFERENCES} images")
     with ExitStack() as closing:
-        found = context.run(_verify(arguments, context, images(arguments, context, closing), names))
-    return show(found, arguments.output, context)
+        return context.run(_verify(arguments, context, images(arguments, context, closing), names, attested))
 
 
-async def _verify(arguments: argparse.Namespace, context: Context, opened: Images, names: list[str]) -> list[Verdict]:
-    from sealgate.verification import requirement as requirements
+async def _verify(
+    arguments: argparse.Namespace, context: Context, opened: Images, names: list[str], attested: Attested | None
+) -> list[Verdict]:
     from sealgate.verification import verdict as verdicts
     from sealgate.verification.verify import verify_all
 
-    wanted = await wanted_of(arguments, context)
+    wanted = (await wanted_of(arguments, context))._replace(attested=attested)
     subjects = []
     failed: dict[int, Verdict] = {}
     for index, name in enumerate(names):
@@ -122,7 +131,7 @@ async def _verify(arguments: argparse.Namespace, context: Context, opened: Image
         except UsageError:
             raise
         except SealgateError as error:
-            failed[index] = verdicts.from_error(name, name, error, requirements.describe(wanted.requirement))
+            failed[index] = verdicts.from_error(name, name, error, wanted.describe())
     judged = iter(await verify_all(subjects, wanted))
     found: list[Verdict] = []
     for index in range(len(names)):
@@ -185,8 +194,13 @@ def deny_list(path: str | None) -> DenyList:
     return deny.parse(data, what=path)
 
 
-def show(found: list[Verdict], output: str, context: Context) -> int:
-    """Print the verdicts: data on stdout, people's view on stderr. Returns the exit code."""
+def show(
+    found: list[Verdict], output: str, context: Context, *, data: Callable[[list[Verdict]], str] | None = None
+) -> int:
+    """Print the verdicts: data on stdout, people's view on stderr. Returns the exit code.
+
+    `data` is what cosign prints there, unless that is what `cosign verify` does.
+    """
     from sealgate.cli import render
 
     if output == "human":
@@ -197,6 +211,8 @@ def show(found: list[Verdict], output: str, context: Context) -> int:
         context.out(render.sarif(found))
     elif output == "junit":
         context.out(render.junit(found))
+    elif data is not None:
+        context.out(data(found), end="")
     else:
         context.out(render.cosign(found, text=output == "text"), end="")
     if output != "human":

@@ -11,7 +11,6 @@ from sealgate.oci.images import Image, Images
 from sealgate.oci.location import LayoutLocation
 from sealgate.oci.reference import Reference
 from sealgate.transport import flow
-from sealgate.verification import requirement as requirements
 from sealgate.verification import verdict as verdicts
 from sealgate.verification import verify as verifying
 
@@ -67,7 +66,7 @@ async def verify_all(place: Place, images: Sequence[ImageName], wanted: Wanted) 
     """
     if isinstance(images, (str, Reference, LayoutLocation)):
         raise TypeError("images is a list; `verify` takes one image")
-    names = [_text(image) for image in images]
+    names = [text_of(image) for image in images]
     if not names:
         raise UsageError("no image to verify")
     with ExitStack() as closing:
@@ -81,7 +80,7 @@ async def _verify(opened: Images, name: str, wanted: Wanted) -> list[Verdict]:
     except UsageError:
         raise
     except SealgateError as error:
-        return [verdicts.from_error(name, name, error, requirements.describe(wanted.requirement))]
+        return [verdicts.from_error(name, name, error, wanted.describe())]
     return await verifying.verify(image, wanted)
 
 
@@ -96,20 +95,20 @@ async def sign(place: Place, image: ImageName, signers: list[Signer], options: S
     from sealgate.signing.sign import sign as sign_image
 
     with ExitStack() as closing:
-        where = await place.images(closing).open(_text(image), writable=options.upload)
+        where = await place.images(closing).open(text_of(image), writable=options.upload)
         return await sign_image(where, signers, options)
 
 
 async def resolve(place: Place, image: ImageName) -> Digest:
     """The digest that the image's name leads to now. Raises `ImageNotFoundError`."""
     with ExitStack() as closing:
-        return await _digest(await place.images(closing).open(_text(image)))
+        return await _digest(await place.images(closing).open(text_of(image)))
 
 
 async def attachments(place: Place, image: ImageName, *, content: bool, tag_prefix: str = "") -> Attachments:
     """List what is attached; with `content`, layers are fetched and hashed. Raises `UnavailableError` if not all could be asked."""
     with ExitStack() as closing:
-        where = await place.images(closing).open(_text(image))
+        where = await place.images(closing).open(text_of(image))
         digest = await _digest(where)
         found = await finding.find(
             where.signatures, digest, suffixes=(finding.SIGNATURES, finding.ATTESTATIONS, finding.SBOMS),
@@ -128,7 +127,8 @@ async def _digest(where: Image) -> Digest:
     return found.digest
 
 
-def _text(image: ImageName) -> str:
+def text_of(image: ImageName) -> str:
+    """The name as text. Raises `TypeError` for anything else."""
     if not isinstance(image, (str, Reference, LayoutLocation)):
         raise TypeError(f"an image is named by text or a Reference, not by {type(image).__name__}")
     return str(image)

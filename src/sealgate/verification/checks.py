@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sealgate.errors import LimitError, PayloadTypeError, SealgateError, UnavailableError
+from sealgate.errors import LimitError, PayloadTypeError, SealgateError, StatementInvalidError, UnavailableError
 from sealgate.evidence import predicates, simple, statement
 from sealgate.evidence.bundle import Bundle
 from sealgate.evidence.dsse import IN_TOTO, Envelope, pae
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sealgate.digest import Digest
     from sealgate.evidence.legacy import LegacySignature
+    from sealgate.evidence.statement import Statement
     from sealgate.keys.algorithms import PublicKey
     from sealgate.verification.deny import DenyList
     from sealgate.verification.evidence import Evidence
@@ -66,26 +67,30 @@ class SignatureReport(NamedTuple):
     """A good signature's signed content in the form of cosign's output: `critical` and `optional`."""
     available: bool
     """False when it could not be fetched: then nobody knows what it is."""
+    predicate_type: str | None = None
+    """What the Statement inside says it is about; believed only if the signature verifies."""
+    envelope: bytes | None = None
+    """A good attestation's DSSE envelope on one line, as cosign prints it."""
+
+    def statement(self) -> Statement:
+        """What a good attestation says. Raises `StatementInvalidError` for anything else."""
+        from sealgate.evidence import dsse
+
+        if self.envelope is None:
+            raise StatementInvalidError(f"{self.label} is no good attestation")
+        return statement.parse(dsse.parse(self.envelope, limit=len(self.envelope)).payload, limit=len(self.envelope))
 
 
 def judge(evidence: Evidence, asked: Asked) -> SignatureReport:
     """Make every check on one piece of evidence."""
-    attachment = evidence.attachment
-    report = SignatureReport(
-        evidence.label, evidence.format, attachment.manifest, attachment.layer.digest if attachment.layer else None,
-        False, None, None, None, None, (), "unknown", None, True,
-    )  # fmt: skip
+    report = new_report(evidence)
     if evidence.content is None:
-        return _unreadable(report, evidence.problem)
+        return unreadable(report, evidence.problem)
     if isinstance(evidence.content, Bundle):
         report = _judge_bundle(report, evidence.content, asked)
     else:
         report = _judge_legacy(report, evidence.content, asked)
-    if attachment.subject is not None and attachment.subject != asked.image:
-        finding = Finding(
-            "referrer-subject-mismatch", "failed", f"its manifest refers to another image, {attachment.subject}"
-        )
-        report = report._replace(findings=(*report.findings, finding))
+    report = with_manifest_subject(report, evidence, asked)
     # A good signature passed something, and failed nothing (invariant 3).
     accepted = (
         report.kind == "signature"
@@ -96,7 +101,26 @@ def judge(evidence: Evidence, asked: Asked) -> SignatureReport:
     return report._replace(accepted=accepted, payload=report.payload if accepted else None)
 
 
-def _unreadable(report: SignatureReport, problem: SealgateError | None) -> SignatureReport:
+def new_report(evidence: Evidence) -> SignatureReport:
+    """A report in which nothing was checked yet."""
+    attachment = evidence.attachment
+    return SignatureReport(
+        evidence.label, evidence.format, attachment.manifest, attachment.layer.digest if attachment.layer else None,
+        False, None, None, None, None, (), "unknown", None, True,
+    )  # fmt: skip
+
+
+def with_manifest_subject(report: SignatureReport, evidence: Evidence, asked: Asked) -> SignatureReport:
+    """(4) A referrer must not refer to another image. What it says of this one proves nothing."""
+    subject = evidence.attachment.subject
+    if subject is None or subject == asked.image:
+        return report
+    finding = Finding("referrer-subject-mismatch", "failed", f"its manifest refers to another image, {subject}")
+    return report._replace(findings=(*report.findings, finding))
+
+
+def unreadable(report: SignatureReport, problem: SealgateError | None) -> SignatureReport:
+    """A report of what could not be fetched or read."""
     message = problem.message if problem is not None else "it is empty"
     if isinstance(problem, UnavailableError):
         finding = Finding("evidence-unavailable", "failed", f"could not be fetched: {message} [{problem.code}]")
@@ -120,7 +144,7 @@ def _judge_bundle(report: SignatureReport, bundle: Bundle, asked: Asked) -> Sign
         )
     else:  # (2)
         signature = envelope.signatures[0].sig
-        key, scheme, finding = _verify(
+        key, scheme, finding = verify_signature(
             signature, pae(envelope.payload_type, envelope.payload), asked, bundle.public_key_hint
         )
         findings.append(finding)
@@ -130,23 +154,24 @@ def _judge_bundle(report: SignatureReport, bundle: Bundle, asked: Asked) -> Sign
         if envelope.payload_type != IN_TOTO:  # (3)
             raise _OtherTypeError(f"its payload is of type {envelope.payload_type!r}")
         found = statement.parse(envelope.payload)
+        report = report._replace(predicate_type=found.predicate_type)
         if found.predicate_type != predicates.IMAGE_SIGNATURE:
             kind = "attestation"
             raise _OtherTypeError(f"is an attestation of type {found.predicate_type}, not a signature")
         findings.append(Finding("predicate-type-verified", "passed", "says that it is the signature of an image"))
         subjects = statement.subjects_of(found, asked.image)
         if not subjects:  # (4)
-            findings.append(_other_subject([f"{alg}:{value}" for s in found.subjects for alg, value in s.digests]))
+            findings.append(other_subject([f"{alg}:{value}" for s in found.subjects for alg, value in s.digests]))
         else:
             findings.append(Finding("subject-verified", "passed", f"is for this image, {asked.image}"))
             annotations = subjects[0].annotations
-            findings.append(_annotations(annotations, asked))  # (5)
+            findings.append(annotations_finding(annotations, asked))  # (5)
             payload = {"type": predicates.IMAGE_SIGNATURE, "reference": None, "optional": annotations}
     except _OtherTypeError as other:
         findings.append(Finding("not-an-image-signature", "failed", str(other)))
     except SealgateError as error:
         findings.append(Finding("evidence-malformed", "failed", f"cannot be read: {error.message} [{error.code}]"))
-    return _with_key(report, key, scheme, findings, asked)._replace(kind=kind, payload=payload)
+    return with_key(report, key, scheme, findings, asked)._replace(kind=kind, payload=payload)
 
 
 class _OtherTypeError(Exception):
@@ -154,7 +179,7 @@ class _OtherTypeError(Exception):
 
 
 def _judge_legacy(report: SignatureReport, legacy: LegacySignature, asked: Asked) -> SignatureReport:
-    key, scheme, finding = _verify(legacy.signature, legacy.payload, asked, None)  # (1), (2)
+    key, scheme, finding = verify_signature(legacy.signature, legacy.payload, asked, None)  # (1), (2)
     findings = [finding]
     payload = None
     try:
@@ -162,20 +187,21 @@ def _judge_legacy(report: SignatureReport, legacy: LegacySignature, asked: Asked
         findings.append(Finding("payload-type-verified", "passed", "says that it is the signature of an image"))
         if found.digest == asked.image:  # (4)
             findings.append(Finding("subject-verified", "passed", f"is for this image, {asked.image}"))
-            findings.append(_annotations(found.optional, asked))  # (5)
+            findings.append(annotations_finding(found.optional, asked))  # (5)
             payload = {"type": found.kind, "reference": found.docker_reference, "optional": found.optional}
         else:
-            findings.append(_other_subject([str(found.digest)]))
+            findings.append(other_subject([str(found.digest)]))
     except PayloadTypeError as error:
         findings.append(Finding("payload-type-mismatch", "failed", error.message))
     except SealgateError as error:
         findings.append(Finding("evidence-malformed", "failed", f"cannot be read: {error.message} [{error.code}]"))
-    return _with_key(report, key, scheme, findings, asked)._replace(kind="signature", payload=payload)
+    return with_key(report, key, scheme, findings, asked)._replace(kind="signature", payload=payload)
 
 
-def _with_key(
+def with_key(
     report: SignatureReport, key: SignedBy | None, scheme: str | None, findings: Sequence[Finding], asked: Asked
 ) -> SignatureReport:
+    """The report with the key that verified, unless (6) it is denied."""
     found = list(findings)
     if key is not None:
         reason = asked.deny.key(key.key.fingerprint)  # (6)
@@ -186,7 +212,7 @@ def _with_key(
     )
 
 
-def _verify(
+def verify_signature(
     signature: bytes, message: bytes, asked: Asked, hint: str | None
 ) -> tuple[SignedBy | None, str | None, Finding]:
     """(2) Try every required key; the one that the hint names first. The hint decides nothing else."""
@@ -224,12 +250,13 @@ def _verify(
     return None, None, Finding("signature-key-mismatch", "failed", f"{signer}not by {wanted}")
 
 
-def _other_subject(named: Sequence[str]) -> Finding:
+def other_subject(named: Sequence[str]) -> Finding:
+    """(4) What was signed names other digests."""
     shown = ", ".join(named[:3]) + (", …" if len(named) > 3 else "")
     return Finding("signature-subject-mismatch", "failed", f"is for another image, {shown or 'none is named'}")
 
 
-def _annotations(found: Mapping[str, object], asked: Asked) -> Finding:
+def annotations_finding(found: Mapping[str, object], asked: Asked) -> Finding:
     """(5) cosign compares text with text: an annotation that is no string matches nothing."""
     if not asked.check_annotations:
         return Finding("annotations-not-checked", "skipped", "annotations were not checked (--check-claims=false)")

@@ -1,4 +1,4 @@
-"""One parsed signature with all that came along, made from an attachment. Nothing in it is believed yet. Pure."""
+"""One parsed signature or attestation with all that came along, made from an attachment. Nothing in it is believed yet. Pure."""
 
 from __future__ import annotations
 
@@ -50,6 +50,29 @@ def read(attachment: Attachment) -> Evidence | None:
         from sealgate.evidence import legacy
 
         content = legacy.parse_layer(attachment.content, dict(layer.annotations), layer.media_type)
+    except SealgateError as error:
+        return Evidence(attachment, None, error)
+    return Evidence(attachment, content, None)
+
+
+def read_attestation(attachment: Attachment) -> Evidence | None:
+    """Parse an attachment: a bundle, or the envelope of an `.att` layer; None when it is no attestation in any format.
+
+    What was fetched is read whatever its size: who fetched it had a limit.
+    """
+    layer = attachment.layer
+    if attachment.problem is not None or layer is None:
+        return Evidence(attachment, None, attachment.problem or ContentError("no layer"))
+    try:
+        if attachment.is_bundle:
+            from sealgate.evidence import bundle
+
+            return Evidence(attachment, bundle.parse(attachment.content, limit=len(attachment.content)), None)
+        if attachment.origin != "att":
+            return None
+        from sealgate.evidence import legacy
+
+        content = legacy.parse_attestation_layer(attachment.content, dict(layer.annotations), layer.media_type)
     except SealgateError as error:
         return Evidence(attachment, None, error)
     return Evidence(attachment, content, None)

@@ -43,6 +43,12 @@ CODES: dict[str, str | None] = {
     "annotations-verified": None,
     "annotation-mismatch": "the annotations asked for by -a must all stand in one signature",
     "annotations-not-checked": "leave out --check-claims=false to have them checked",
+    # What was signed, of an attestation
+    "predicate-type-mismatch": "ask for one of the types that were found (--type), or attest: `sealgate attest --type …`",
+    "not-an-attestation": "a signature says nothing else than that something was signed: `sealgate attest` says more",
+    "subject-not-checked": "leave out --check-claims=false to have the file's digest looked for",
+    "condition-met": None,
+    "condition-failed": "the attestation does not say what is demanded",
     # What was signed, of a file
     "blob-digest-verified": None,
     "blob-digest-mismatch": "the bundle belongs to another file, or the file was altered after it was signed",
@@ -60,5 +66,7 @@ CODES: dict[str, str | None] = {
     "image-not-found": "check the name, the tag and the registry",
     "no-signature": "sign it: `sealgate sign --key cosign.key IMAGE`",
     "no-matching-signature": None,
+    "no-attestation": "attest it: `sealgate attest --key cosign.key --type TYPE --predicate FILE IMAGE`",
+    "no-matching-attestation": None,
     "accepted": None,
 }

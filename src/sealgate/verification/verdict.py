@@ -42,6 +42,8 @@ class Verdict(NamedTuple):
     """What was not asked for."""
     other_attachments: int = 0
     """Attached things that are no signatures (attestations among them are counted here)."""
+    predicate_type: str | None = None
+    """The type of the attestations that were asked for; None: signatures were."""
 
     @property
     def accepted(self) -> bool:
@@ -68,6 +70,7 @@ class Verdict(NamedTuple):
             "problems": [{"code": problem.code, "message": problem.message} for problem in self.problems],
             "notes": [_finding(note) for note in self.notes],
             "otherAttachments": self.other_attachments,
+            "predicateType": self.predicate_type,
         }
 
 
@@ -89,6 +92,7 @@ def _report(report: SignatureReport) -> dict[str, Any]:
         },
         "keyHint": report.key_hint,
         "annotations": report.payload["optional"] if report.payload is not None else None,
+        "predicateType": report.predicate_type,
         "findings": [_finding(finding) for finding in report.findings],
     }
 
@@ -121,8 +125,9 @@ def decide(
     problems: tuple[SealgateError, ...],
     denied: str | None,
     others: int,
+    noun: Literal["signature", "attestation"] = "signature",
 ) -> Verdict:
-    """The verdict on an image whose evidence has been judged."""
+    """The verdict on an image whose evidence has been judged. `noun`: what counts; of signatures, attestations do not."""
     wanted = requirements.describe(requirement)
     base = Verdict(image, repository, digest, "refused", "", 0, "", None, wanted, reports, problems, _NOTES, others)
     good = [report.key for report in reports if report.accepted and report.key is not None]
@@ -143,11 +148,11 @@ def decide(
             summary=f"could not ask for everything that is attached: {why}",
             hint="nothing is known about the rest; ask again later",
         )
-    signatures = [report for report in reports if report.kind != "attestation"]
+    signatures = [report for report in reports if noun == "attestation" or report.kind != "attestation"]
     if not signatures and not problems:
         extra = f" ({len(reports)} attestations, which do not count)" if reports else ""
         return base._replace(
-            code="no-signature", exit_code=10, summary=f"no signature is attached{extra}", hint=CODES["no-signature"]
+            code=f"no-{noun}", exit_code=10, summary=f"no {noun} is attached{extra}", hint=CODES[f"no-{noun}"]
         )
     if not signatures:
         return base._replace(
@@ -161,7 +166,7 @@ def decide(
             summary="the key that signed it is on the deny-list",
             hint=CODES["denied-key"],
         )
-    code, summary = _why_not(signatures, wanted, len(good))
+    code, summary = _why_not(signatures, wanted, len(good), noun)
     return base._replace(code=code, exit_code=12, summary=summary, hint=CODES.get(code) or _KEY_HINT)
 
 
@@ -174,14 +179,14 @@ def _signed_by(reports: tuple[SignatureReport, ...]) -> str:
     return f"signed by {', '.join(names)}"
 
 
-def _why_not(signatures: list[SignatureReport], wanted: str, good: int) -> tuple[str, str]:
+def _why_not(signatures: list[SignatureReport], wanted: str, good: int, noun: str) -> tuple[str, str]:
     """One code and sentence for all: the finding nearest to success, since that is what a person will want to mend."""
     if good:
-        return "no-matching-signature", f"{good} good signature{'s' if good > 1 else ''}, but {wanted} are asked for"
+        return f"no-matching-{noun}", f"{good} good {noun}{'s' if good > 1 else ''}, but {wanted} are asked for"
     failed = [[finding for finding in report.findings if finding.outcome == "failed"] for report in signatures]
     codes = {findings[0].code for findings in failed if findings}
     if codes == {"signature-key-mismatch"}:
-        return "signature-key-mismatch", "no signature by the key you gave"
+        return "signature-key-mismatch", f"no {noun} by the key you gave"
     nearest = min((findings for findings in failed if findings), key=len)
-    which = "its signature" if len(signatures) == 1 else f"the nearest of {len(signatures)} signatures"
+    which = f"its {noun}" if len(signatures) == 1 else f"the nearest of {len(signatures)} {noun}s"
     return nearest[0].code, f"{which} {nearest[0].message}"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sealgate.digest import Digest
     from sealgate.oci.images import Image
     from sealgate.oci.store import Manifest
+    from sealgate.verification.attestation import Attested
     from sealgate.verification.deny import DenyList
     from sealgate.verification.requirement import Requirement
     from sealgate.verification.verdict import Verdict
@@ -44,6 +45,16 @@ class Wanted(NamedTuple):
     """False: only the legacy format counts, and referrers are not asked for."""
     hash_name: str | None = None
     """Only signatures over this hash count."""
+    attested: Attested | None = None
+    """An attestation is asked for, not a signature."""
+
+    def describe(self) -> str:
+        """What is asked for, for people."""
+        if self.attested is None:
+            return requirements.describe(self.requirement)
+        from sealgate.verification import attestation
+
+        return attestation.describe(self.requirement, self.attested.predicate_type)
 
 
 async def verify_all(subjects: list[Image], wanted: Wanted) -> list[list[Verdict]]:
@@ -77,7 +88,8 @@ async def _judged(subject: Image, wanted: Wanted) -> Verdict:
 
 
 def _failed(subject: Image, wanted: Wanted, error: SealgateError) -> Verdict:
-    return verdicts.from_error(subject.name, subject.store.name, error, requirements.describe(wanted.requirement))
+    found = verdicts.from_error(subject.name, subject.store.name, error, wanted.describe())
+    return found if wanted.attested is None else found._replace(predicate_type=wanted.attested.predicate_type)
 
 
 async def _resolve(subject: Image) -> Manifest:
@@ -118,6 +130,8 @@ async def _verify_one(subject: Image, wanted: Wanted) -> Verdict:
         wanted.deny,
         wanted.hash_name,
     )
+    if wanted.attested is not None:
+        return _attested(subject, digest, found, asked, wanted, wanted.attested)
     reports = []
     for attachment in found.attachments:  # one at a time: what is parsed is larger than what was fetched
         evidence = evidences.read(attachment)
@@ -128,6 +142,29 @@ async def _verify_one(subject: Image, wanted: Wanted) -> Verdict:
         repository=subject.store.name,
         digest=digest,
         requirement=wanted.requirement,
+        reports=tuple(reports),
+        problems=found.problems,
+        denied=wanted.deny.digest(digest),
+        others=len(found.attachments) - len(reports),
+    )
+
+
+def _attested(
+    subject: Image, digest: Digest, found: attachments.Found, asked: Asked, wanted: Wanted, attested: Attested
+) -> Verdict:
+    from sealgate.verification import attestation
+
+    reports = []
+    for attachment in found.attachments:  # one at a time, as above
+        evidence = evidences.read_attestation(attachment)
+        if evidence is not None:
+            reports.append(attestation.judge(evidence, asked, attested))
+    return attestation.decide(
+        image=subject.name,
+        repository=subject.store.name,
+        digest=digest,
+        requirement=wanted.requirement,
+        attested=attested,
         reports=tuple(reports),
         problems=found.problems,
         denied=wanted.deny.digest(digest),
@@ -147,8 +184,9 @@ async def _beside(finding: flow.Flow[attachments.Found], resolving: flow.Flow[Ma
 
 
 def _find(subject: Image, digest: Digest, wanted: Wanted) -> flow.Flow[attachments.Found]:
+    suffix = attachments.SIGNATURES if wanted.attested is None else attachments.ATTESTATIONS
     return attachments.find(
-        subject.signatures, digest, suffixes=(attachments.SIGNATURES,), prefix=wanted.tag_prefix,
+        subject.signatures, digest, suffixes=(suffix,), prefix=wanted.tag_prefix,
         blob_limit=wanted.blob_limit,
         referrers=wanted.bundles,
     )  # fmt: skip

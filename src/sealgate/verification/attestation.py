@@ -1,0 +1,236 @@
+"""The checks on one attestation against one artifact, and the verdict on all of them. Pure: no I/O, no clock.
+
+The numbers are those of docs/attest.md. An attestation is good when every check on it passes:
+
+(1) it carries exactly one signature;
+(2) the signature verifies with a required key over the very bytes that were fetched;
+(3) those bytes are an in-toto Statement of the predicate type asked for: hints beside them are not looked at;
+(4) a subject of the Statement is this artifact, by its digest;
+(5) that subject carries the annotations asked for;
+(6) no deny-list names the key;
+(7) every condition on the Statement is met.
+
+The type filters first, and then at least one must be left (E06, E07): nothing here is true of nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from sealgate.errors import SealgateError
+from sealgate.evidence import dsse, predicates, statement
+from sealgate.evidence.bundle import Bundle
+from sealgate.verification import checks, verdict
+from sealgate.verification import requirement as requirements
+from sealgate.verification.findings import CODES, Finding
+from sealgate.verification.verdict import Verdict
+
+if TYPE_CHECKING:
+    from sealgate.digest import Digest
+    from sealgate.evidence.legacy import LegacySignature
+    from sealgate.evidence.statement import Statement
+    from sealgate.verification.checks import Asked, SignatureReport
+    from sealgate.verification.evidence import Evidence
+    from sealgate.verification.requirement import Requirement
+
+
+class Condition(Protocol):
+    """What a user demands of a Statement, beside its type; a plain function will do.
+
+    It is called for Statements only whose other checks have all passed: its input is signed, of the right type, about the
+    right artifact. `statement.raw` are the signed bytes, for engines that parse for themselves.
+    """
+
+    def __call__(self, statement: Statement, /) -> Sequence[Finding]:
+        """Findings: one `passed` at least, or `failed` ones, which refuse the attestation.
+
+        Their codes are `condition-met` and `condition-failed`. No answer refuses too, and so does a `SealgateError`.
+        """
+
+
+class Attested(NamedTuple):
+    """What is asked of an attestation beside what is asked of a signature."""
+
+    predicate_type: str
+    conditions: tuple[Condition, ...]
+    unsafe_any_subject: bool = False
+    """Only of files, with --check-claims=false: whom the Statement is about is not looked at."""
+
+
+def judge(evidence: Evidence, asked: Asked, attested: Attested) -> SignatureReport:
+    """Make every check on one piece of evidence."""
+    report = checks.new_report(evidence)
+    content = evidence.content
+    if content is None:
+        return checks.unreadable(report, evidence.problem)
+    report = checks.with_manifest_subject(report, evidence, asked)
+    hint = None
+    if isinstance(content, Bundle):
+        hint = content.public_key_hint
+        report = report._replace(key_hint=hint)
+        if not isinstance(content.content, dsse.Envelope):
+            finding = Finding("not-an-attestation", "failed", "holds the signature of a file, which says nothing else")
+            return report._replace(findings=(*report.findings, finding), kind="signature")
+        envelope, line = content.content, None
+    else:
+        try:
+            envelope = dsse.parse(content.payload, limit=len(content.payload))
+        except SealgateError as error:
+            return checks.unreadable(report, error)
+        line = _line(content)
+    return judge_envelope(report, envelope, hint, asked, attested, line=line)
+
+
+def judge_envelope(
+    report: SignatureReport,
+    envelope: dsse.Envelope,
+    hint: str | None,
+    asked: Asked,
+    attested: Attested,
+    *,
+    line: bytes | None = None,
+) -> SignatureReport:
+    """Make every check on an envelope; what `report` has found already counts.
+
+    `hint` names its key, unsigned; `line` is the envelope as it was fetched, where it was one line.
+    """
+    needed = _NEEDED - {"subject-verified"} if attested.unsafe_any_subject else _NEEDED
+    judged = _judge(report, envelope, hint, asked, attested, needed)
+    # A good attestation passed what it had to, and failed nothing (invariant 3).
+    if judged.key is None or not _good(judged.findings, needed):
+        return judged
+    return judged._replace(accepted=True, envelope=line or dsse.encode(envelope))
+
+
+_NEEDED = frozenset({"signature-verified", "predicate-type-verified", "subject-verified"})
+
+
+def _good(findings: Sequence[Finding], needed: frozenset[str]) -> bool:
+    passed = {finding.code for finding in findings if finding.outcome == "passed"}
+    return needed <= passed and not any(finding.outcome == "failed" for finding in findings)
+
+
+def _line(layer: LegacySignature) -> bytes | None:
+    """A legacy envelope as it was fetched, which is what cosign prints; None when that is more than a line."""
+    return None if b"\n" in layer.payload or b"\r" in layer.payload else layer.payload
+
+
+def _judge(
+    report: SignatureReport,
+    envelope: dsse.Envelope,
+    hint: str | None,
+    asked: Asked,
+    attested: Attested,
+    needed: frozenset[str],
+) -> SignatureReport:
+    findings = list(report.findings)
+    key = scheme = None
+    if len(envelope.signatures) != 1:  # (1)
+        message = f"has {len(envelope.signatures)} signatures, one is needed"
+        findings.append(Finding("signature-count", "failed", message))
+    else:  # (2)
+        signed = dsse.pae(envelope.payload_type, envelope.payload)
+        key, scheme, finding = checks.verify_signature(envelope.signatures[0].sig, signed, asked, hint)
+        findings.append(finding)
+    try:
+        if envelope.payload_type != dsse.IN_TOTO:  # (3)
+            message = f"its payload is of type {envelope.payload_type!r}, not an in-toto Statement"
+            findings.append(Finding("not-an-attestation", "failed", message))
+            return checks.with_key(report, key, scheme, findings, asked)
+        found = statement.parse(envelope.payload, limit=len(envelope.payload))
+    except SealgateError as error:
+        findings.append(Finding("evidence-malformed", "failed", f"cannot be read: {error.message} [{error.code}]"))
+        return checks.with_key(report, key, scheme, findings, asked)
+    findings.append(_predicate_type(found, attested.predicate_type))
+    subjects = statement.subjects_of(found, asked.image)
+    if attested.unsafe_any_subject:
+        findings.append(
+            Finding("subject-not-checked", "skipped", "its subjects were not looked at (--check-claims=false)")
+        )
+    elif subjects:  # (4)
+        findings.append(Finding("subject-verified", "passed", f"is about {asked.image}"))
+        findings.append(checks.annotations_finding(subjects[0].annotations, asked))  # (5)
+    else:
+        findings.append(checks.other_subject([f"{alg}:{value}" for s in found.subjects for alg, value in s.digests]))
+    report = checks.with_key(report, key, scheme, findings, asked)  # (6)
+    if attested.conditions and _good(report.findings, needed):  # (7)
+        report = report._replace(findings=(*report.findings, *_conditions(found, attested.conditions)))
+    kind = "signature" if found.predicate_type == predicates.IMAGE_SIGNATURE else "attestation"
+    return report._replace(kind=kind, predicate_type=found.predicate_type)
+
+
+def _predicate_type(found: Statement, wanted: str) -> Finding:
+    if found.predicate_type != wanted:
+        return Finding("predicate-type-mismatch", "failed", f"is of type {found.predicate_type}, not {wanted}")
+    return Finding("predicate-type-verified", "passed", f"is of type {wanted}")
+
+
+def _conditions(found: Statement, conditions: Sequence[Condition]) -> list[Finding]:
+    """(7) What every condition says; one that says nothing has not passed."""
+    findings: list[Finding] = []
+    for condition in conditions:
+        try:
+            said = list(condition(found))
+        except SealgateError as error:
+            said = [Finding("condition-failed", "failed", f"a condition could not be judged: {error.message}")]
+        if not any(finding.outcome in {"passed", "failed"} for finding in said):
+            said.append(Finding("condition-failed", "failed", "a condition gave no answer"))
+        findings += said
+    return findings
+
+
+# -- the verdict
+
+
+def describe(requirement: Requirement, predicate_type: str) -> str:
+    """For people: `an attestation of type https://slsa.dev/provenance/v1 with a signature by cosign.pub`."""
+    return f"an attestation of type {predicate_type} with {requirements.describe(requirement)}"
+
+
+def decide(
+    *,
+    image: str,
+    repository: str,
+    digest: Digest,
+    requirement: Requirement,
+    attested: Attested,
+    reports: tuple[SignatureReport, ...],
+    problems: tuple[SealgateError, ...],
+    denied: str | None,
+    others: int,
+) -> Verdict:
+    """The verdict on an artifact whose attestations have been judged."""
+    wanted = attested.predicate_type
+    # What is signed as something else than asked for is no candidate; what could not be read may be one.
+    candidates = tuple(report for report in reports if report.predicate_type == wanted or report.kind == "unknown")
+    found = verdict.decide(
+        image=image,
+        repository=repository,
+        digest=digest,
+        requirement=requirement,
+        reports=candidates,
+        problems=problems,
+        denied=denied,
+        others=others,
+        noun="attestation",
+    )
+    found = found._replace(requirement=describe(requirement, wanted), signatures=reports, predicate_type=wanted)
+    if found.code != "no-attestation":
+        return found
+    types = types_found(reports)
+    if not types:
+        return found
+    return found._replace(
+        code="predicate-type-mismatch",
+        exit_code=12,
+        summary=f"none of the attestations is of type {wanted}; types found: {', '.join(types)}",
+        hint=CODES["predicate-type-mismatch"],
+    )
+
+
+def types_found(reports: Sequence[SignatureReport]) -> tuple[str, ...]:
+    """The predicate types of attestations that a required key signed; where there is none, those that others claim."""
+    attestations = [report for report in reports if report.kind == "attestation"]
+    signed = [report for report in attestations if report.key is not None] or attestations
+    return tuple(dict.fromkeys(report.predicate_type for report in signed if report.predicate_type is not None))
