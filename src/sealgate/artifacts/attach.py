@@ -92,7 +92,7 @@ async def attach_payload(
     }
     added = (layer.digest, annotations[legacy.SIGNATURE]) not in standing
     if added:
-        await publish_layers(image.signatures, manifest.digest, [(payload, annotations)], _sign_options(options))
+        await publish_layers(image.signatures, manifest.digest, [(payload, annotations)], sign_options(options))
     return AttachedSignature(image.name, manifest.digest, layer.digest, added, bool(options.keys))
 
 
@@ -124,7 +124,7 @@ async def attach_bundle(image: Image, content: bytes, options: AttachOptions) ->
         raise problem
     added = layer.digest not in {each.layer.digest for each in found.attachments if each.layer}
     if added:
-        await publish_bundles(image.signatures, manifest, [content], _sign_options(options), api=found.referrers_api)
+        await publish_bundles(image.signatures, manifest, [content], sign_options(options), api=found.referrers_api)
     return AttachedSignature(image.name, manifest.digest, layer.digest, added, bool(options.keys))
 
 
@@ -139,7 +139,8 @@ def _verify(attachment: Attachment, image: Digest, options: AttachOptions) -> No
         raise NoMatchingSignatureError(f"the signature does not verify: {failed}", hint="nothing was attached")
 
 
-def _sign_options(options: AttachOptions) -> SignOptions:
+def sign_options(options: AttachOptions) -> SignOptions:
+    """What publishing needs to know."""
     return SignOptions(
         formats=("bundle", "legacy"),
         created=options.created,

@@ -1,4 +1,4 @@
-"""Signatures as they are attached, in the lines that `cosign download signature` prints. Nothing is verified."""
+"""Signatures and attestations as they are attached, in the lines that `cosign download` prints. Nothing is verified."""
 
 from __future__ import annotations
 
@@ -7,25 +7,34 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits, strictjson
 from sealgate.artifacts import attached as attacheds
-from sealgate.errors import ContentError, NoSignatureError, SealgateError, UnavailableError
-from sealgate.evidence import base64, legacy, predicates, statement
+from sealgate.errors import ContentError, NoAttestationError, NoSignatureError, SealgateError, UnavailableError
+from sealgate.evidence import base64, dsse, legacy, predicates, statement
 from sealgate.evidence.bundle import Bundle
 from sealgate.evidence.dsse import Envelope
 from sealgate.oci import attachments
 from sealgate.transport import flow
 from sealgate.verification import evidence as evidences
+from sealgate.verification.verify import platform_child
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sealgate.digest import Digest
     from sealgate.oci.attachments import Attachment, Found
     from sealgate.oci.images import Image
 
 
 class Downloaded(NamedTuple):
-    """The signatures of one image, and what could not be brought or read."""
+    """The signatures or attestations of one image, and what could not be brought or read."""
 
     lines: tuple[str, ...]
     """One JSON document each."""
     problems: tuple[SealgateError, ...]
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether there is nothing, and everything could be asked."""
+        return not self.lines and not any(isinstance(problem, UnavailableError) for problem in self.problems)
 
 
 async def download_signatures(image: Image, *, prefix: str = "", blob_limit: int = limits.EVIDENCE_BYTES) -> Downloaded:
@@ -34,9 +43,58 @@ async def download_signatures(image: Image, *, prefix: str = "", blob_limit: int
     Raises `ImageNotFoundError`, and `NoSignatureError` when there is none and everything could be asked.
     """
     digest = (await attacheds.resolve(image)).digest
+    found = await _download(image, digest, attachments.SIGNATURES, prefix, blob_limit, _line)
+    if found.says_nothing:
+        raise NoSignatureError(
+            f"{image.name}: no signatures associated", hint="`sealgate tree IMAGE` lists everything that is attached"
+        )
+    return found
+
+
+async def download_attestations(
+    image: Image,
+    *,
+    predicate_type: str | None = None,
+    platform: str | None = None,
+    prefix: str = "",
+    blob_limit: int = limits.EVIDENCE_BYTES,
+) -> Downloaded:
+    """Every attestation of `image` in both formats, of one type when given; image signatures are left out.
+
+    The type is that of the Statement inside. With `platform` it is this platform's image of an index. Raises
+    `ImageNotFoundError`, and `NoAttestationError` when there is none and everything could be asked.
+    """
+    manifest = await attacheds.resolve(image)
+    digest = manifest.digest if platform is None else platform_child(manifest, platform, image.name)
+    found = await _download(
+        image,
+        digest,
+        attachments.ATTESTATIONS,
+        prefix,
+        blob_limit,
+        lambda each: _attestation_line(each, predicate_type),
+    )
+    if found.says_nothing:
+        which = "found no attestations"
+        if predicate_type is not None:
+            which = f"no attestations with predicate type '{predicate_type}' found"
+        raise NoAttestationError(
+            f"{image.name}: {which}", hint="`sealgate tree IMAGE` lists everything that is attached"
+        )
+    return found
+
+
+async def _download(
+    image: Image,
+    digest: Digest,
+    suffix: str,
+    prefix: str,
+    blob_limit: int,
+    line_of: Callable[[Attachment], str | None],
+) -> Downloaded:
     found: list[Found] = await flow.gather(
         [
-            attachments.find(store, digest, suffixes=(attachments.SIGNATURES,), prefix=prefix, blob_limit=blob_limit)
+            attachments.find(store, digest, suffixes=(suffix,), prefix=prefix, blob_limit=blob_limit)
             for store in attacheds.stores_of(image)
         ]
     )
@@ -44,17 +102,40 @@ async def download_signatures(image: Image, *, prefix: str = "", blob_limit: int
     problems = [problem for each in found for problem in each.problems]
     for attachment in (attachment for each in found for attachment in each.attachments):
         try:
-            line = _line(attachment)
+            line = line_of(attachment)
         except SealgateError as error:
             problems.append(error)
         else:
             if line is not None:
                 lines[line] = None
-    if not lines and not any(isinstance(problem, UnavailableError) for problem in problems):
-        raise NoSignatureError(
-            f"{image.name}: no signatures associated", hint="`sealgate tree IMAGE` lists everything that is attached"
-        )
     return Downloaded(tuple(lines), tuple(problems))
+
+
+def _attestation_line(attachment: Attachment, wanted: str | None) -> str | None:
+    """cosign's line; None for what is no attestation, or of another type."""
+    evidence = evidences.read_attestation(attachment)
+    if evidence is None:
+        return None
+    content = evidence.content
+    if content is None:
+        raise evidence.problem or ContentError(f"{evidence.label} is empty")
+    whole = content.content if isinstance(content, Bundle) else dsse.parse(content.payload, limit=len(content.payload))
+    if not isinstance(whole, Envelope):
+        return None
+    predicate_type = statement.parse(whole.payload, limit=len(whole.payload)).predicate_type
+    if predicate_type == predicates.IMAGE_SIGNATURE or wanted not in {None, predicate_type}:
+        return None
+    if isinstance(content, Bundle):
+        return _bundle_line(content, evidence.label)
+    return dsse.encode_with_keyid(whole).decode("utf-8")
+
+
+def _bundle_line(bundle: Bundle, label: str) -> str:
+    """The bundle as it is, on one line."""
+    text = bundle.raw.decode("utf-8").strip()
+    if "\n" in text or "\r" in text:  # pretty-printed: what is signed is base64 inside and stays as it is
+        text = _compact(strictjson.parse(bundle.raw, limit=len(bundle.raw), what=label))
+    return text
 
 
 def _line(attachment: Attachment) -> str | None:
@@ -70,10 +151,7 @@ def _line(attachment: Attachment) -> str | None:
             return None
         if statement.parse(envelope.payload).predicate_type != predicates.IMAGE_SIGNATURE:
             return None
-        text = evidence.content.raw.decode("utf-8").strip()
-        if "\n" in text or "\r" in text:  # pretty-printed: what is signed is base64 inside and stays as it is
-            text = _compact(strictjson.parse(evidence.content.raw, limit=limits.EVIDENCE_BYTES, what=evidence.label))
-        return text
+        return _bundle_line(evidence.content, evidence.label)
     content = evidence.content
     return _compact(
         {

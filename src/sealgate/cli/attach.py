@@ -1,4 +1,4 @@
-"""`sealgate attach signature`: put a signature that was made elsewhere where verifiers look."""
+"""`sealgate attach signature|attestation`: put what was made elsewhere where verifiers look."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from sealgate.cli.options import duration
-from sealgate.cli.registries import add_registry_arguments, images
+from sealgate.cli.registries import add_registry_arguments, blob_limit, images
 from sealgate.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
 
-    from sealgate.artifacts.attach import AttachedSignature
+    from sealgate.artifacts.attach import AttachedSignature, AttachOptions
     from sealgate.cli.context import Context
     from sealgate.oci.images import Images
 
@@ -20,8 +20,8 @@ HELP = "Attach what was made elsewhere to an image."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`signature IMAGE` and its options."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="signature")
+    """`signature IMAGE`, `attestation IMAGE` and their options."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="signature|attestation")
     signature = commands.add_parser(
         "signature",
         description="Attach a signature that was made elsewhere: a payload (`sealgate generate`) with its signature under "
@@ -48,10 +48,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("--rekor-response", "--tsr"):
         signature.add_argument(name, metavar="FILE", help="not supported: refused")
     add_registry_arguments(signature)
+    attestation = commands.add_parser(
+        "attestation",
+        description="Attach attestations that were made elsewhere: DSSE envelopes (a file may have one a line) under the "
+        ".att tag, bundles as referrers. They must be about this image; with --key they must verify. What is attached "
+        "stays, and nothing is attached twice.",
+        help="attach attestations",
+    )
+    attestation.add_argument(
+        "image", metavar="IMAGE", help="registry/repository[:tag][@digest], oci:DIR or oci-archive:FILE"
+    )
+    attestation.add_argument(
+        "--attestation", action="append", default=[], metavar="FILE", help="an envelope, envelopes a line, or a bundle"
+    )
+    attestation.add_argument(
+        "--key", action="append", default=[], metavar="KEY", help="public key that they must verify with (repeatable)"
+    )
+    attestation.add_argument("--attachment-tag-prefix", default="", metavar="PREFIX", help="prefix of the .att tag")
+    attestation.add_argument(
+        "--settle", type=duration, metavar="DURATION",
+        help="how long a shared tag must stand unchanged before we let go (0.15s alone, 1s with others)",
+    )  # fmt: skip
+    add_registry_arguments(attestation)
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
-    """Attach one signature."""
+    """Attach a signature, or attestations."""
+    if arguments.action == "attestation":
+        return _run_attestation(arguments, context)
     if arguments.rekor_response or arguments.tsr:
         raise UsageError("log entries and timestamps cannot be attached apart from a bundle", hint="--bundle FILE")
     if not (arguments.payload or arguments.bundle) or (arguments.payload and arguments.bundle):
@@ -60,33 +84,66 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         done = context.run(_attach(arguments, context, images(arguments, context, closing)))
     if not done.verified:
         context.err("note: the signature was not verified; --key FILE verifies it first")
+    _tell(done, context)
+    return 0
+
+
+def _tell(done: AttachedSignature, context: Context) -> None:
     if done.added:
         context.err(f"Attached to: {done.image} ({done.digest})")
     else:
         context.err(f"Already attached: {done.image} ({done.digest}); nothing was added")
+
+
+def _run_attestation(arguments: argparse.Namespace, context: Context) -> int:
+    if not arguments.attestation:
+        raise UsageError("nothing to attach", hint="--attestation FILE")
+    with ExitStack() as closing:
+        found = context.run(_attach_attestations(arguments, context, images(arguments, context, closing)))
+    if not arguments.key:
+        context.err("note: the attestations were not verified; --key FILE verifies them first")
+    for done in found:
+        _tell(done, context)
     return 0
 
 
-async def _attach(arguments: argparse.Namespace, context: Context, opened: Images) -> AttachedSignature:
+async def _attach_attestations(
+    arguments: argparse.Namespace, context: Context, opened: Images
+) -> list[AttachedSignature]:
+    from sealgate.artifacts.attach_attestation import attach_attestations, documents
+
+    limit = blob_limit(context)
+    given = []
+    for path in arguments.attestation:
+        context.err(f"Using payload from: {path}")
+        given += documents(read_file(path, limit=limit), what=path, limit=limit)
+    options = await _options(arguments, context)
+    return await attach_attestations(await opened.open(arguments.image, writable=True), given, options)
+
+
+async def _options(arguments: argparse.Namespace, context: Context) -> AttachOptions:
     import time
 
-    from sealgate.artifacts.attach import AttachOptions, attach_bundle, attach_payload
-    from sealgate.evidence.legacy import decode_signature
+    from sealgate.artifacts.attach import AttachOptions
+    from sealgate.cli.sign import docker_media_types, settling_of
     from sealgate.keys.resolve import load_public_key
-    from sealgate.signing.publish import Settling
     from sealgate.verification.requirement import SignedBy
 
-    settling = Settling()
-    if arguments.settle is not None:
-        settling = Settling(alone=arguments.settle, contended=arguments.settle)
     keys = [SignedBy(await load_public_key(key, environ=context.environ), key) for key in arguments.key]
-    options = AttachOptions(
+    return AttachOptions(
         created=time.time(),
         keys=tuple(keys),
         tag_prefix=arguments.attachment_tag_prefix,
-        docker_media_types=context.environ.get("COSIGN_DOCKER_MEDIA_TYPES", "").lower() in {"1", "t", "true"},
-        settling=settling,
+        docker_media_types=docker_media_types(context),
+        settling=settling_of(arguments),
     )
+
+
+async def _attach(arguments: argparse.Namespace, context: Context, opened: Images) -> AttachedSignature:
+    from sealgate.artifacts.attach import attach_bundle, attach_payload
+    from sealgate.evidence.legacy import decode_signature
+
+    options = await _options(arguments, context)
     content = read_file(arguments.payload or arguments.bundle)
     image = await opened.open(arguments.image, writable=True)
     if arguments.bundle or _is_bundle(content):

@@ -1,4 +1,4 @@
-"""`sealgate download signature`: what is attached to an image, as it is."""
+"""`sealgate download signature|attestation`: what is attached to an image, as it is."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ HELP = "Download what is attached to an image. Nothing is verified."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`signature IMAGE` and its options."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="signature")
+    """`signature IMAGE`, `attestation IMAGE` and their options."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="signature|attestation")
     signature = commands.add_parser(
         "signature",
         description="Print every signature of an image, one JSON document a line, as cosign does: bundles as they are, "
@@ -33,6 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     signature.add_argument("--attachment-tag-prefix", default="", metavar="PREFIX", help="prefix of the .sig tag")
     add_registry_arguments(signature)
+    attestation = commands.add_parser(
+        "attestation",
+        description="Print every attestation of an image, one JSON document a line, as cosign does: bundles as they are, "
+        "legacy attestations as DSSE envelopes. Exit codes: 10 there is none, 14 not everything could be asked for.",
+        help="download attestations",
+    )
+    attestation.add_argument(
+        "image", metavar="IMAGE", help="registry/repository[:tag][@digest], oci:DIR or oci-archive:FILE"
+    )
+    attestation.add_argument("--predicate-type", metavar="TYPE", help="only of this type: a URI or cosign's short name")
+    attestation.add_argument("--platform", metavar="OS/ARCH", help="of this platform's image of an index")
+    attestation.add_argument("--attachment-tag-prefix", default="", metavar="PREFIX", help="prefix of the .att tag")
+    add_registry_arguments(attestation)
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
@@ -47,7 +60,17 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 
 async def _download(arguments: argparse.Namespace, context: Context, opened: Images) -> Downloaded:
-    from sealgate.artifacts.download import download_signatures
+    from sealgate.artifacts.download import download_attestations, download_signatures
 
     image = await opened.open(arguments.image)
+    if arguments.action == "attestation":
+        from sealgate.evidence.predicates import type_of
+
+        return await download_attestations(
+            image,
+            predicate_type=None if arguments.predicate_type is None else type_of(arguments.predicate_type),
+            platform=arguments.platform,
+            prefix=arguments.attachment_tag_prefix,
+            blob_limit=blob_limit(context),
+        )
     return await download_signatures(image, prefix=arguments.attachment_tag_prefix, blob_limit=blob_limit(context))

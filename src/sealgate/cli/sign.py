@@ -14,7 +14,8 @@ from sealgate.errors import SealgateError, UsageError
 if TYPE_CHECKING:
     from sealgate.cli.context import Context
     from sealgate.keys.signer import Signer
-    from sealgate.oci.images import Images
+    from sealgate.oci.images import Image, Images
+    from sealgate.signing.publish import Settling
     from sealgate.signing.sign import Format, Signature, SignOptions
 
 HELP = """Sign images. The signature goes where verifiers look: a referrer of the image (bundle format, the default), the
@@ -104,35 +105,53 @@ _FORMATS: dict[str, tuple[Format, ...]] = {
 def _options(arguments: argparse.Namespace, context: Context) -> SignOptions:
     import time
 
-    from sealgate.signing.publish import Settling
     from sealgate.signing.sign import SignOptions
 
-    chosen = arguments.format or ("bundle" if arguments.new_bundle_format else "legacy")
-    if arguments.format is not None and not arguments.new_bundle_format and arguments.format != "legacy":
-        raise UsageError("--format and --new-bundle-format=false contradict each other")
-    now = time.time()
-    created = None
-    if arguments.record_creation_timestamp:
-        created = _rfc3339(context.environ.get("SOURCE_DATE_EPOCH"), now)
-    settling = Settling()
-    if arguments.settle is not None:
-        settling = Settling(alone=arguments.settle, contended=arguments.settle)
-    docker = context.environ.get("COSIGN_DOCKER_MEDIA_TYPES", "").lower() in {"1", "t", "true"}
     return SignOptions(
-        formats=_FORMATS[chosen],
-        created=now,
+        formats=formats_of(arguments),
+        created=time.time(),
         annotations=parse_annotations(arguments.annotations),
         recursive=arguments.recursive,
         upload=arguments.upload,
         container_identity=arguments.sign_container_identity,
-        creation_timestamp=created,
-        docker_media_types=docker,
+        creation_timestamp=creation_of(arguments, context),
+        docker_media_types=docker_media_types(context),
         tag_prefix=arguments.attachment_tag_prefix,
-        settling=settling,
+        settling=settling_of(arguments),
     )
 
 
-def _rfc3339(epoch: str | None, now: float) -> str:
+def formats_of(arguments: argparse.Namespace) -> tuple[Format, ...]:
+    """`--format` and cosign's `--new-bundle-format`."""
+    chosen = arguments.format or ("bundle" if arguments.new_bundle_format else "legacy")
+    if arguments.format is not None and not arguments.new_bundle_format and arguments.format != "legacy":
+        raise UsageError("--format and --new-bundle-format=false contradict each other")
+    return _FORMATS[chosen]
+
+
+def creation_of(arguments: argparse.Namespace, context: Context) -> str | None:
+    """`--record-creation-timestamp`: the time in RFC 3339."""
+    import time
+
+    if not arguments.record_creation_timestamp:
+        return None
+    return rfc3339(context.environ.get("SOURCE_DATE_EPOCH"), time.time())
+
+
+def settling_of(arguments: argparse.Namespace) -> Settling:
+    """`--settle`."""
+    from sealgate.signing.publish import Settling
+
+    return Settling() if arguments.settle is None else Settling(alone=arguments.settle, contended=arguments.settle)
+
+
+def docker_media_types(context: Context) -> bool:
+    """`COSIGN_DOCKER_MEDIA_TYPES`."""
+    return context.environ.get("COSIGN_DOCKER_MEDIA_TYPES", "").lower() in {"1", "t", "true"}
+
+
+def rfc3339(epoch: str | None, now: float) -> str:
+    """`SOURCE_DATE_EPOCH` where it is set, else `now`, in RFC 3339. Raises `UsageError`."""
     import time
 
     if epoch is not None and not (epoch.isascii() and epoch.isdigit() and len(epoch) <= 11):
@@ -149,12 +168,17 @@ async def _sign(
 
     signers = await load_signers(arguments, context)
     places = [await opened.open(text, writable=options.upload) for text in arguments.images]
+    told_of_tags(places, context)
+    return await flow.settle([sign(place, signers, options, context.err) for place in places], limit=8)
+
+
+def told_of_tags(places: list[Image], context: Context) -> None:
+    """Say that a tag is no name for what is signed."""
     for place in places:
         if place.location is not None and place.location.digest is None:
             context.err(
                 f"note: {place.name} is a tag; what it points to now is signed. A digest (…@sha256:…) says which image is meant"
             )
-    return await flow.settle([sign(place, signers, options, context.err) for place in places], limit=8)
 
 
 async def load_signers(arguments: argparse.Namespace, context: Context) -> list[Signer]:

@@ -57,21 +57,29 @@ async def add(
     *,
     settling: Settling,
     before_write: Callable[[list[Entry]], flow.Flow[None]] | None = None,
+    replaces: Callable[[Entry], bool] = lambda _: False,
 ) -> None:
     """Add `entries` and stay until they are there to stay. `before_write` puts up what a manifest needs (its config).
+
+    `replaces` names entries that the first write leaves out. When somebody else puts one back, it stays: losing nothing
+    comes first.
 
     Raises `NotKeptError` when others keep overwriting the tag, and what the store raises.
     """
     mine: dict[Hashable, Entry] = {shared.identity(entry): entry for entry in entries}
     first = await _read(shared)
     current, slowest = first.entries, first.seconds
-    known = {**current, **mine}  # every entry ever seen, in order
+    replaced = {name for name, entry in current.items() if name not in mine and replaces(entry)}
+    known = {
+        **{name: entry for name, entry in current.items() if name not in replaced},
+        **mine,
+    }  # all ever seen, in order
     prepared: set[Hashable] = set()
     contended = first.stumbled
     since = started = answered = await flow.now()  # since when the tag has stood as it is; when we last looked
     pause = 0.0
     while True:
-        missing = known.keys() - current.keys()
+        missing = (known.keys() - current.keys()) | (replaced & current.keys())
         if not missing and since == started:
             return  # everything was there before we came
         stood = current.keys()  # what should be there when we look again
@@ -99,6 +107,7 @@ async def add(
                 since = await flow.now()
                 slowest = max(slowest, min(since - moment, _SLOW))
                 stood = known.keys()
+                replaced = set()
             pause = 0.0
         hold = max(settling.contended, 6 * slowest) if contended else max(settling.alone, 4 * slowest)
         if not missing and await flow.now() - since >= hold:
@@ -110,7 +119,7 @@ async def add(
         answered = await flow.now()
         slowest = max(slowest, min(answer.seconds, _SLOW))
         current = answer.entries
-        appeared = current.keys() - known.keys()
+        appeared = current.keys() - known.keys() - replaced
         vanished = stood - current.keys()
         if appeared or vanished or answer.stumbled:
             contended = True

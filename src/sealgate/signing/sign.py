@@ -83,17 +83,20 @@ async def sign(
     """
     if not signers or not options.formats:
         raise UsageError("nothing to sign with", hint="--key FILE")
+    images = await images_of(where, recursive=options.recursive)
+    made = await flow.gather([_sign_one(where, each, signers, options, told) for each in images], limit=IMAGES_AT_ONCE)
+    return [signature for signatures in made for signature in signatures]
+
+
+async def images_of(where: Image, *, recursive: bool) -> list[Manifest]:
+    """The manifest that `where` names; with `recursive` those of an index follow. Raises `ImageNotFoundError`."""
     image = await where.store.get_manifest(where.which)
     if image is None:
         raise ImageNotFoundError(f"{where.name} does not exist", hint="push the image first, then sign it")
-    images = [image]
-    if options.recursive and image.is_index:
-        children = await flow.gather(
-            [_child(where.store, child.digest) for child in manifests.children(image)], limit=IMAGES_AT_ONCE
-        )
-        images += children
-    made = await flow.gather([_sign_one(where, each, signers, options, told) for each in images], limit=IMAGES_AT_ONCE)
-    return [signature for signatures in made for signature in signatures]
+    if not recursive or not image.is_index:
+        return [image]
+    children = [_child(where.store, child.digest) for child in manifests.children(image)]
+    return [image, *await flow.gather(children, limit=IMAGES_AT_ONCE)]
 
 
 async def _child(store: Store, digest: Digest) -> Manifest:
@@ -120,9 +123,7 @@ async def _sign_one(
             for attachment in (found.attachments if found is not None else ())
             if (evidence := evidences.read(attachment)) is not None and (report := judge(evidence, asked)).accepted
         ]
-        made += [
-            await _make(where, image, signer, asked, format_, standing, options) for format_ in options.formats
-        ]
+        made += [await _make(where, image, signer, asked, format_, standing, options) for format_ in options.formats]
     if options.upload and found is not None:
         fresh = [signature for signature in made if signature.added]
         if fresh:
@@ -192,8 +193,12 @@ async def publish_bundles(
     *,
     api: bool,
     predicate_type: str = predicates.IMAGE_SIGNATURE,
+    replaced: frozenset[str] = frozenset(),
 ) -> None:
-    """Put up bundles as referrers of `image`, in the fallback index too unless the registry has the referrers `api`."""
+    """Put up bundles as referrers of `image`, in the fallback index too unless the registry has the referrers `api`.
+
+    `replaced`: digests of referrers that are taken off the fallback index; whoever asks for that deletes them afterwards.
+    """
     config = Descriptor(EMPTY_TYPE, len(EMPTY), Digest.of(EMPTY))
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(options.created))
     annotations = {
@@ -213,7 +218,10 @@ async def publish_bundles(
         entry = Descriptor(manifests.OCI_MANIFEST, len(raw), digest, tuple(annotations.items()), bundles.MEDIA_TYPE)
         entries.append(entry.as_json())
     if not api:
-        await add(referrers_tag(store, image.digest), entries, settling=options.settling)
+        await add(
+            referrers_tag(store, image.digest), entries,
+            settling=options.settling, replaces=lambda entry: entry.get("digest") in replaced,
+        )  # fmt: skip
 
 
 def referrers_tag(store: Store, image: Digest) -> SharedTag:
@@ -235,24 +243,38 @@ def referrers_tag(store: Store, image: Digest) -> SharedTag:
 
 
 async def publish_layers(
-    store: Store, image: Digest, layers: list[tuple[bytes, dict[str, str]]], options: SignOptions
+    store: Store,
+    image: Digest,
+    layers: list[tuple[bytes, dict[str, str]]],
+    options: SignOptions,
+    *,
+    suffix: str = attachments.SIGNATURES,
+    replaced: frozenset[str] = frozenset(),
 ) -> None:
-    """Add signed payloads with their annotations (`legacy.layer_annotations`) to the `.sig` tag of `image`."""
+    """Add layers with their annotations to the tag of `image` with this suffix.
+
+    Signed payloads (`legacy.layer_annotations`) go to `.sig`, envelopes (`legacy.attestation_annotations`) to `.att`.
+    `replaced`: digests of layers that are taken off it.
+    """
+    media_type = legacy.SIMPLE_SIGNING if suffix == attachments.SIGNATURES else legacy.DSSE_ENVELOPE
     entries: list[Entry] = []
     blobs: dict[Digest, bytes] = {}
     for content, notes in layers:
         digest = Digest.of(content)
         blobs[digest] = content
-        entries.append(Descriptor(legacy.SIMPLE_SIGNING, len(content), digest, tuple(notes.items())).as_json())
+        entries.append(Descriptor(media_type, len(content), digest, tuple(notes.items())).as_json())
     await flow.gather([store.put_blob(body, digest) for digest, body in blobs.items()])
-    shared, before_write = signature_tag(store, image, options)
-    await add(shared, entries, settling=options.settling, before_write=before_write)
+    shared, before_write = layers_tag(store, image, options, suffix=suffix)
+    await add(
+        shared, entries,
+        settling=options.settling, before_write=before_write, replaces=lambda entry: entry.get("digest") in replaced,
+    )  # fmt: skip
 
 
-def signature_tag(
-    store: Store, image: Digest, options: SignOptions
+def layers_tag(
+    store: Store, image: Digest, options: SignOptions, *, suffix: str
 ) -> tuple[SharedTag, Callable[[list[Entry]], flow.Flow[None]]]:
-    """cosign's `.sig` tag of `image`, and what puts up the config that its manifest needs."""
+    """cosign's `.sig` or `.att` tag of `image`, and what puts up the config that its manifest needs."""
     created = options.creation_timestamp or legacy.NO_TIME
     docker = options.docker_media_types
 
@@ -275,5 +297,5 @@ def signature_tag(
     def identity(entry: Entry) -> tuple[str, tuple[tuple[str, str], ...]]:
         return str(entry.get("digest")), tuple(sorted((entry.get("annotations") or {}).items()))
 
-    tag = attachments.tag(image, attachments.SIGNATURES, prefix=options.tag_prefix)
+    tag = attachments.tag(image, suffix, prefix=options.tag_prefix)
     return SharedTag(store, tag, read, write, identity), before_write

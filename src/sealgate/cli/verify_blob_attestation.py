@@ -1,0 +1,127 @@
+"""`sealgate verify-blob-attestation`: verify what was signed about a file, and say why or why not."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from sealgate import limits
+from sealgate.cli.options import add_flag
+from sealgate.cli.predicate import add_type_argument, read, refuse_policies
+from sealgate.cli.registries import blob_limit
+from sealgate.cli.verify import add_key_arguments, deny_list, requirement_of, show
+from sealgate.cli.waiting import add_verification_arguments, refuse_added_checks
+from sealgate.errors import UsageError
+
+if TYPE_CHECKING:
+    from sealgate.cli.context import Context
+    from sealgate.digest import Digest
+
+HELP = """Verify what was signed about a file with a key; no service is contacted. The attestation is a Sigstore bundle, a DSSE
+envelope, or cosign's older bundle around one. "Verified OK" and the verdict go to stderr. Exit codes: 0 verified, 12 no
+attestation that satisfies, 15 no usable key, 16 denied, 1 no such file, 2 wrong usage."""
+
+OUTPUTS = ("text", "json", "verdict", "human", "sarif", "junit")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("file", nargs="?", metavar="FILE", help="the file that it is about; - is stdin")
+    parser.add_argument("--digest", metavar="HEX", help="the file's digest, in place of FILE")
+    parser.add_argument("--digestAlg", dest="digest_alg", metavar="NAME", help="sha256 (the default) or sha512")
+    parser.add_argument("--bundle", action="append", default=[], metavar="FILE", help="a bundle (repeatable)")
+    parser.add_argument("--signature", action="append", default=[], metavar="FILE", help="a DSSE envelope (repeatable)")
+    add_type_argument(parser)
+    parser.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a condition on the predicate: not in this version",
+    )
+    add_key_arguments(parser)
+    add_flag(parser, "--check-claims", default=True, help="=false: whom the attestation is about is not looked at")
+    parser.add_argument(
+        "-o", "--output", choices=OUTPUTS, default="text", metavar="FORMAT",
+        help="text (cosign's: nothing on stdout, the default), json (the envelope), verdict, human, sarif or junit",
+    )  # fmt: skip
+    add_flag(parser, "--new-bundle-format", default=True, help="accepted; what it is can be seen in it")
+    parser.add_argument("--max-workers", type=int, default=10, metavar="N", help=argparse.SUPPRESS)
+    parser.add_argument("--rfc3161-timestamp-bundle", metavar="FILE", help=argparse.SUPPRESS)
+    add_verification_arguments(parser)
+
+
+def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Verify what was signed about the file."""
+    from sealgate.evidence import predicates
+    from sealgate.verification import blob_attestation as blobs
+    from sealgate.verification.attestation import Attested
+
+    refuse_added_checks(arguments)
+    refuse_policies(arguments.policy)
+    _check(arguments)
+    attested = Attested(predicates.type_of(arguments.type), (), unsafe_any_subject=not arguments.check_claims)
+    requirement = context.run(requirement_of(arguments, context))
+    limit = blob_limit(context)
+    evidence = [
+        blobs.parse(read(path, context, limit=limit), f"{kind} {path}", limit=limit)
+        for kind, paths in (("bundle", arguments.bundle), ("envelope", arguments.signature))
+        for path in paths
+    ]
+    name, digest = _subject(arguments, context)
+    verdict = blobs.verify(
+        name, digest, evidence,
+        requirement=requirement, attested=attested, deny=deny_list(arguments.deny),
+        hash_name=arguments.signature_digest_algorithm,
+    )  # fmt: skip
+    if arguments.output == "text":
+        from sealgate.cli import render
+
+        context.err(render.people([verdict], context.style(), verbose=context.verbose))
+    else:
+        from sealgate.cli import render
+
+        show([verdict], arguments.output, context, data=render.envelopes)
+    if not arguments.check_claims:
+        context.err("warning: whom the attestation is about was not looked at (--check-claims=false)")
+    if verdict.accepted:
+        context.err("Verified OK")
+    return verdict.exit_code
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.rfc3161_timestamp_bundle is not None:
+        raise UsageError(
+            "--rfc3161-timestamp-bundle asks for a check that this version cannot make", hint="leave the flag out"
+        )
+    if not arguments.bundle and not arguments.signature:
+        raise UsageError("no attestation to verify", hint="--bundle FILE, or --signature FILE")
+    if len(arguments.bundle) + len(arguments.signature) > limits.ATTACHMENTS:
+        raise UsageError(f"more than {limits.ATTACHMENTS} attestations")
+    if (arguments.file is None) == (arguments.digest is None):
+        raise UsageError("the file, or its digest: one of them", hint="FILE, or --digest HEX")
+    if arguments.digest_alg is not None and arguments.digest_alg not in {"sha256", "sha512"}:
+        raise UsageError("--digestAlg is sha256 or sha512")
+    if [arguments.file, *arguments.bundle, *arguments.signature].count("-") > 1:
+        raise UsageError("stdin can be read once only")
+
+
+def _subject(arguments: argparse.Namespace, context: Context) -> tuple[str, Digest]:
+    from sealgate.digest import Digest
+    from sealgate.errors import ContentError
+    from sealgate.verification import blob as blobs
+
+    algorithm = arguments.digest_alg or "sha256"
+    if arguments.digest is not None:
+        try:
+            digest = Digest.parse(f"{algorithm}:{arguments.digest.removeprefix(algorithm + ':')}")
+        except ContentError as error:
+            raise UsageError(
+                f"--digest: {error.message}", hint="lower-case hex digits, as sha256sum prints them"
+            ) from error
+        return str(digest), digest
+    if arguments.file == "-":
+        blob = blobs.read(context.stdin.buffer, "-", hashes=(algorithm,), whole=False)
+    else:
+        blob = blobs.read_file(arguments.file, hashes=(algorithm,), whole=False)
+    return blob.name, Digest(algorithm, blob.digests[algorithm].hex())
