@@ -19,22 +19,41 @@ if TYPE_CHECKING:
     from sealgate import blocking, errors
     from sealgate.digest import Digest
     from sealgate.errors import ContentError, KeyMaterialError, SealgateError, UnavailableError, UsageError
+    from sealgate.evidence.statement import Statement
     from sealgate.keys.algorithms import PublicKey
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import Signer
     from sealgate.library.asked import SignArguments, VerifyArguments
+    from sealgate.library.attestations import (
+        AttestArguments,
+        VerifyAttestationArguments,
+        attest_blob,
+        verify_blob_attestation,
+    )
     from sealgate.library.blobs import sign_blob, verify_blob
-    from sealgate.library.client import Client, attachments, resolve, sign, verify, verify_all
+    from sealgate.library.client import (
+        Client,
+        attachments,
+        attest,
+        resolve,
+        sign,
+        verify,
+        verify_all,
+        verify_attestation,
+    )
     from sealgate.library.keys import load_public_key, load_signer
     from sealgate.library.operations import Attachments
     from sealgate.oci.attachments import Attachment
     from sealgate.oci.credentials import Credentials
     from sealgate.oci.host import RegistrySettings
     from sealgate.oci.reference import Reference
+    from sealgate.signing.attest import Attestation
+    from sealgate.signing.attest_blob import BlobAttestation
     from sealgate.signing.blob import BlobSignature
     from sealgate.signing.sign import Signature
     from sealgate.transport.message import Tls
     from sealgate.transport.proxy import Proxies
+    from sealgate.verification.attestation import Condition
     from sealgate.verification.checks import SignatureReport
     from sealgate.verification.deny import DenyList
     from sealgate.verification.deny import parse as parse_deny_list
@@ -62,8 +81,12 @@ else:
 _PLACES = {
     "Attachment": "sealgate.oci.attachments:Attachment",
     "Attachments": "sealgate.library.operations:Attachments",
+    "AttestArguments": "sealgate.library.attestations:AttestArguments",
+    "Attestation": "sealgate.signing.attest:Attestation",
+    "BlobAttestation": "sealgate.signing.attest_blob:BlobAttestation",
     "BlobSignature": "sealgate.signing.blob:BlobSignature",
     "Client": "sealgate.library.client:Client",
+    "Condition": "sealgate.verification.attestation:Condition",
     "ContentError": "sealgate.errors:ContentError",
     "Credentials": "sealgate.oci.credentials:Credentials",
     "DenyList": "sealgate.verification.deny:DenyList",
@@ -80,12 +103,16 @@ _PLACES = {
     "Signature": "sealgate.signing.sign:Signature",
     "SignatureReport": "sealgate.verification.checks:SignatureReport",
     "Signer": "sealgate.keys.signer:Signer",
+    "Statement": "sealgate.evidence.statement:Statement",
     "Tls": "sealgate.transport.message:Tls",
     "UnavailableError": "sealgate.errors:UnavailableError",
     "UsageError": "sealgate.errors:UsageError",
     "Verdict": "sealgate.verification.verdict:Verdict",
     "VerifyArguments": "sealgate.library.asked:VerifyArguments",
+    "VerifyAttestationArguments": "sealgate.library.attestations:VerifyAttestationArguments",
     "attachments": "sealgate.library.client:attachments",
+    "attest": "sealgate.library.client:attest",
+    "attest_blob": "sealgate.library.attestations:attest_blob",
     "blocking": "sealgate.blocking",
     "errors": "sealgate.errors",
     "load_public_key": "sealgate.library.keys:load_public_key",
@@ -96,14 +123,20 @@ _PLACES = {
     "sign_blob": "sealgate.library.blobs:sign_blob",
     "verify": "sealgate.library.client:verify",
     "verify_all": "sealgate.library.client:verify_all",
+    "verify_attestation": "sealgate.library.client:verify_attestation",
     "verify_blob": "sealgate.library.blobs:verify_blob",
+    "verify_blob_attestation": "sealgate.library.attestations:verify_blob_attestation",
 }
 
 __all__ = [
     "Attachment",
     "Attachments",
+    "AttestArguments",
+    "Attestation",
+    "BlobAttestation",
     "BlobSignature",
     "Client",
+    "Condition",
     "ContentError",
     "Credentials",
     "DenyList",
@@ -120,13 +153,17 @@ __all__ = [
     "Signature",
     "SignatureReport",
     "Signer",
+    "Statement",
     "Tls",
     "UnavailableError",
     "UsageError",
     "Verdict",
     "VerifyArguments",
+    "VerifyAttestationArguments",
     "__version__",
     "attachments",
+    "attest",
+    "attest_blob",
     "blocking",
     "errors",
     "load_public_key",
@@ -137,5 +174,7 @@ __all__ = [
     "sign_blob",
     "verify",
     "verify_all",
+    "verify_attestation",
     "verify_blob",
+    "verify_blob_attestation",
 ]

@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import Signer
     from sealgate.library.asked import Keys, Require, SignArguments, VerifyArguments
+    from sealgate.library.attestations import AttestArguments, Predicate, VerifyAttestationArguments
     from sealgate.library.blobs import BlobSource
     from sealgate.library.operations import Attachments, ImageName, Place
+    from sealgate.signing.attest import Attestation
+    from sealgate.signing.attest_blob import BlobAttestation
     from sealgate.signing.blob import BlobSignature
     from sealgate.signing.sign import Signature
     from sealgate.transport.flow import Flow
     from sealgate.transport.proxy import Proxies
+    from sealgate.verification.attestation import Condition
     from sealgate.verification.deny import DenyList
     from sealgate.verification.verdict import Verdict
 
@@ -38,6 +42,8 @@ T = TypeVar("T")
 __all__ = [
     "Client",
     "attachments",
+    "attest",
+    "attest_blob",
     "load_public_key",
     "load_signer",
     "resolve",
@@ -45,7 +51,9 @@ __all__ = [
     "sign_blob",
     "verify",
     "verify_all",
+    "verify_attestation",
     "verify_blob",
+    "verify_blob_attestation",
 ]
 
 
@@ -107,6 +115,20 @@ class Client:
         signers, options = asked.signing(**arguments)
         return self._run(lambda place: operations.sign(place, image, signers, options))
 
+    def attest(self, image: ImageName, **arguments: Unpack[AttestArguments]) -> list[Attestation]:
+        """Attest one image; see `sealgate.Client.attest`."""
+        from sealgate.library import attestations
+
+        attesting = attestations.attesting(**arguments)
+        return self._run(lambda place: attestations.attest(place, image, attesting))
+
+    def verify_attestation(self, image: ImageName, **arguments: Unpack[VerifyAttestationArguments]) -> Verdict:
+        """Verify what was signed about one image; see `sealgate.Client.verify_attestation`."""
+        from sealgate.library import attestations
+
+        wanted = attestations.wanted(**arguments)
+        return self._run(lambda place: operations.verify(place, image, wanted))
+
     def attachments(self, image: ImageName, *, content: bool = False, tag_prefix: str = "") -> Attachments:
         """List what is attached to an image; see `sealgate.Client.attachments`."""
         return self._run(lambda place: operations.attachments(place, image, content=content, tag_prefix=tag_prefix))
@@ -160,6 +182,30 @@ def sign(
     """Sign one image; see `sealgate.sign`."""
     with Client(registry=registry, seconds=seconds) as client:
         return client.sign(image, **arguments)
+
+
+def attest(
+    image: ImageName,
+    *,
+    registry: RegistrySettings = ANONYMOUS,
+    seconds: float = limits.TOTAL_SECONDS,
+    **arguments: Unpack[AttestArguments],
+) -> list[Attestation]:
+    """Attest one image; see `sealgate.attest`."""
+    with Client(registry=registry, seconds=seconds) as client:
+        return client.attest(image, **arguments)
+
+
+def verify_attestation(
+    image: ImageName,
+    *,
+    registry: RegistrySettings = ANONYMOUS,
+    seconds: float = limits.TOTAL_SECONDS,
+    **arguments: Unpack[VerifyAttestationArguments],
+) -> Verdict:
+    """Verify what was signed about one image; see `sealgate.verify_attestation`."""
+    with Client(registry=registry, seconds=seconds) as client:
+        return client.verify_attestation(image, **arguments)
 
 
 def attachments(
@@ -236,5 +282,45 @@ def verify_blob(
         require=require,
         deny=deny,
         digest_algorithm=digest_algorithm,
+    )
+    return Threads(None).run(judged, seconds=blobs.SECONDS)
+
+
+def attest_blob(
+    *sources: BlobSource, key: Signer | PrivateKey, predicate: Predicate, predicate_type: str
+) -> BlobAttestation:
+    """Sign one Statement about files; see `sealgate.attest_blob`."""
+    from sealgate.library import attestations, blobs
+
+    made = attestations.attesting_blob(sources, key, predicate, predicate_type)
+    return Threads(None).run(made, seconds=blobs.SECONDS)
+
+
+def verify_blob_attestation(
+    source: BlobSource | Digest,
+    *,
+    attestations: Iterable[bytes],
+    predicate_type: str,
+    keys: Keys,
+    require: Require,
+    conditions: Sequence[Condition] = (),
+    deny: DenyList | None = None,
+    digest_algorithm: HashName | None = None,
+    unsafe_any_subject: bool = False,
+) -> Verdict:
+    """Verify what was signed about a file; see `sealgate.verify_blob_attestation`."""
+    from sealgate.library import attestations as attesting
+    from sealgate.library import blobs
+
+    judged = attesting.verifying_blob(
+        source,
+        attestations=attestations,
+        predicate_type=predicate_type,
+        keys=keys,
+        require=require,
+        conditions=conditions,
+        deny=deny,
+        digest_algorithm=digest_algorithm,
+        unsafe_any_subject=unsafe_any_subject,
     )
     return Threads(None).run(judged, seconds=blobs.SECONDS)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from sealgate.digest import Digest
     from sealgate.library.asked import SignArguments, VerifyArguments
+    from sealgate.library.attestations import AttestArguments, VerifyAttestationArguments
     from sealgate.library.operations import Attachments, ImageName, Place
+    from sealgate.signing.attest import Attestation
     from sealgate.signing.sign import Signature
     from sealgate.transport.asynchronous import AsyncHttpClient
     from sealgate.transport.flow import Flow
@@ -117,6 +119,27 @@ class Client:
         signers, options = asked.signing(**arguments)
         return await self._run(lambda place: operations.sign(place, image, signers, options))
 
+    async def attest(self, image: ImageName, **arguments: Unpack[AttestArguments]) -> list[Attestation]:
+        """Attest one image; see `AttestArguments`. Returns what was made, and what stood already (`added` is False).
+
+        Each attestation is verified before it is published. Raises `ImageNotFoundError`, `ContentError`s for a predicate
+        that cannot be signed, `SigningError`, `UnavailableError`; what was published before an error stays.
+        """
+        from sealgate.library import attestations
+
+        attesting = attestations.attesting(**arguments)
+        return await self._run(lambda place: attestations.attest(place, image, attesting))
+
+    async def verify_attestation(self, image: ImageName, **arguments: Unpack[VerifyAttestationArguments]) -> Verdict:
+        """Verify what was signed about one image; see `VerifyAttestationArguments`. A verdict as that of `verify`.
+
+        What the good attestations say: `report.statement()` of those of `verdict.signatures` that are `accepted`.
+        """
+        from sealgate.library import attestations
+
+        wanted = attestations.wanted(**arguments)
+        return await self._run(lambda place: operations.verify(place, image, wanted))
+
     async def attachments(self, image: ImageName, *, content: bool = False, tag_prefix: str = "") -> Attachments:
         """List what is attached to an image: signatures, attestations, SBOMs. Nothing of it is verified.
 
@@ -182,6 +205,30 @@ async def sign(
     """Sign one image: `Client.sign` with a client for this call."""
     async with Client(registry=registry, seconds=seconds) as client:
         return await client.sign(image, **arguments)
+
+
+async def attest(
+    image: ImageName,
+    *,
+    registry: RegistrySettings = ANONYMOUS,
+    seconds: float = limits.TOTAL_SECONDS,
+    **arguments: Unpack[AttestArguments],
+) -> list[Attestation]:
+    """Attest one image: `Client.attest` with a client for this call."""
+    async with Client(registry=registry, seconds=seconds) as client:
+        return await client.attest(image, **arguments)
+
+
+async def verify_attestation(
+    image: ImageName,
+    *,
+    registry: RegistrySettings = ANONYMOUS,
+    seconds: float = limits.TOTAL_SECONDS,
+    **arguments: Unpack[VerifyAttestationArguments],
+) -> Verdict:
+    """Verify what was signed about one image: `Client.verify_attestation` with a client for this call."""
+    async with Client(registry=registry, seconds=seconds) as client:
+        return await client.verify_attestation(image, **arguments)
 
 
 async def attachments(
