@@ -33,7 +33,11 @@ def options():
 
 @pytest.mark.parametrize(
     ("module", "page"),
-    [("sealgate.verification.checks", "verify.md"), ("sealgate.verification.blob", "blobs.md")],
+    [
+        ("sealgate.verification.checks", "verify.md"),
+        ("sealgate.verification.blob", "blobs.md"),
+        ("sealgate.verification.attestation", "attest.md"),
+    ],
 )
 def test_the_checks_stand_in_the_docs_as_in_the_code(module, page):
     text = importlib.import_module(module).__doc__
