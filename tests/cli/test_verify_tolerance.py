@@ -296,7 +296,7 @@ def test_the_one_who_reads_this_sees_what_was_found(cli, image, public):
     assert re.search(r"^✗ \S+@sha256:[0-9a-f]{64}  refused: the nearest of 2 signatures ", said.err, re.MULTILINE)
     assert "2 signatures found" in said.err
     assert re.search(
-        r"^  ✗ bundle sha256:\w{12}…  signed by key SHA256:\S+, not by .*signature-key-mismatch$",
+        r"^  ✗ bundle sha256:\w{12}…  names key SHA256:\S+ as its signer; not signed by .*signature-key-mismatch$",
         said.err,
         re.MULTILINE,
     )

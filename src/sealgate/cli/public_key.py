@@ -6,6 +6,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from sealgate.cli.options import add_flag
+
 if TYPE_CHECKING:
     from sealgate.cli.context import Context
 
@@ -17,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key", required=True, metavar="REFERENCE", help="a file, env://VARIABLE, or https://… of a public key"
     )
+    add_flag(parser, "--fingerprint", help="print its fingerprint instead, as verdicts and deny-lists name it")
     parser.add_argument("--outfile", metavar="FILE", help="write it to FILE instead of stdout")
 
 
@@ -27,6 +30,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
     source = PasswordSource(environ=context.environ, stdin=context.stdin)
     key = context.run(public_key_of(args.key, password=source.read, environ=context.environ))
+    if args.fingerprint:
+        context.out(key.fingerprint)
+        return 0
     if args.outfile is None:
         context.out(key.pem().decode("ascii"), end="")
         return 0

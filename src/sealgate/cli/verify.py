@@ -145,7 +145,7 @@ async def wanted_of(arguments: argparse.Namespace, context: Context) -> Wanted:
 
     return Wanted(
         requirement=await requirement_of(arguments, context),
-        deny=deny_list(arguments.deny),
+        deny=deny_list(arguments.deny, context),
         annotations=parse_annotations(arguments.annotations),
         check_annotations=arguments.check_claims,
         tag_prefix=arguments.attachment_tag_prefix,
@@ -179,8 +179,8 @@ async def requirement_of(arguments: argparse.Namespace, context: Context) -> Req
     return requirements.at_least(int(arguments.require), parts)
 
 
-def deny_list(path: str | None) -> DenyList:
-    """`--deny`."""
+def deny_list(path: str | None, context: Context) -> DenyList:
+    """`--deny`. Says so when it names identities, which signatures by keys do not have."""
     from sealgate import limits
     from sealgate.verification import deny
 
@@ -191,7 +191,10 @@ def deny_list(path: str | None) -> DenyList:
             data = file.read(limits.DENY_ENTRIES * 400 + 1)
     except OSError as error:
         raise UsageError(f"the deny-list {path} cannot be read: {error.strerror}") from error
-    return deny.parse(data, what=path)
+    found = deny.parse(data, what=path)
+    if found.identities:
+        context.err(f"note: {path} names {len(found.identities)} identities; a signature by a key has none")
+    return found
 
 
 def show(

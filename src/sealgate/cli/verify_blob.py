@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
     verdict = blobs.verify(
         read_blob, evidence,
-        requirement=requirement, deny=deny_list(arguments.deny), hash_name=arguments.signature_digest_algorithm,
+        requirement=requirement, deny=deny_list(arguments.deny, context), hash_name=arguments.signature_digest_algorithm,
     )  # fmt: skip
     if arguments.output == "text":
         from sealgate.cli import render

@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     name, digest = _subject(arguments, context)
     verdict = blobs.verify(
         name, digest, evidence,
-        requirement=requirement, attested=attested, deny=deny_list(arguments.deny),
+        requirement=requirement, attested=attested, deny=deny_list(arguments.deny, context),
         hash_name=arguments.signature_digest_algorithm,
     )  # fmt: skip
     if arguments.output == "text":

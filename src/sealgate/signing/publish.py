@@ -49,6 +49,8 @@ class SharedTag(NamedTuple):
     """The bytes and media type of a manifest with these entries."""
     identity: Callable[[Entry], Hashable]
     """What makes two entries the same."""
+    is_there: Callable[[Entry], flow.Flow[bool]] | None = None
+    """Whether what an entry points to exists: registries refuse a manifest that lists what does not."""
 
 
 async def add(
@@ -102,7 +104,15 @@ async def add(
             moment = await flow.now()
             fresh = moment - answered <= _FRESH
             if fresh:
-                stumbled = await _write(shared, raw, media_type)
+                try:
+                    stumbled = await _write(shared, raw, media_type)
+                except ServerFailureError:
+                    gone = await _gone(shared, known, mine)
+                    if not gone:
+                        raise
+                    known = {name: entry for name, entry in known.items() if name not in gone}
+                    replaced |= gone
+                    continue
                 contended = contended or stumbled
                 since = await flow.now()
                 slowest = max(slowest, min(since - moment, _SLOW))
@@ -164,6 +174,15 @@ async def _read(shared: SharedTag) -> _Reading:
         entries = shared.read_entries(manifest) if manifest is not None else []
         found = {shared.identity(entry): entry for entry in entries}
         return _Reading(found, await flow.now() - began, stumbles > 0)
+
+
+async def _gone(shared: SharedTag, known: dict[Hashable, Entry], mine: dict[Hashable, Entry]) -> set[Hashable]:
+    """Entries of others that point to nothing. They prove nothing to anybody; left in, they keep everybody from signing."""
+    if shared.is_there is None:
+        return set()
+    others = [name for name in known if name not in mine]
+    there = await flow.gather([shared.is_there(known[name]) for name in others], limit=16)
+    return {name for name, found in zip(others, there, strict=True) if not found}
 
 
 async def _write(shared: SharedTag, raw: bytes, media_type: str) -> bool:

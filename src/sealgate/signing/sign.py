@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sealgate.digest import Digest
-from sealgate.errors import ImageNotFoundError, SigningError, UsageError
+from sealgate.errors import DigestInvalidError, ImageNotFoundError, SigningError, UsageError
 from sealgate.evidence import bundle as bundles
 from sealgate.evidence import dsse, legacy, predicates, simple, statement
 from sealgate.keys.signer import Signer, sign_message
@@ -154,7 +154,7 @@ async def _make(
         f"{where.store.name}@{image.digest}", image.digest, format_, signer.public_key.fingerprint, b"", b"", False,
         where.signatures.name,
     )  # fmt: skip
-    reference = options.container_identity or where.store.name
+    reference = options.container_identity or _docker_reference(where)
     if any(_same(report, format_, annotations, reference) for report in standing):
         return made
     if format_ == "bundle":
@@ -174,6 +174,13 @@ async def _make(
     if evidence is None or not judge(evidence, asked).accepted:
         raise SigningError("the signature that was made does not verify", hint="nothing was published")
     return made._replace(content=content, signature=signature, added=options.upload)
+
+
+def _docker_reference(where: Image) -> str:
+    """What the legacy payload calls the image: `registry/repository`; of a layout its last name, never a path."""
+    if where.location is not None:
+        return where.store.name
+    return where.store.name.partition(":")[2].rstrip("/").rpartition("/")[2] or "layout"
 
 
 def _same(report: SignatureReport, format_: Format, annotations: dict[str, str], reference: str) -> bool:
@@ -236,7 +243,16 @@ def referrers_tag(store: Store, image: Digest) -> SharedTag:
         ordered = sorted(entries, key=lambda entry: str(entry.get("digest")))
         return manifests.encode_index(ordered), manifests.OCI_INDEX
 
-    return SharedTag(store, attachments.fallback_tag(image), read, write, lambda entry: str(entry.get("digest")))
+    def identity(entry: Entry) -> str:
+        return str(entry.get("digest"))
+
+    async def is_there(entry: Entry) -> bool:
+        try:
+            return await store.head_manifest(Digest.parse(entry.get("digest"))) is not None
+        except DigestInvalidError:
+            return False
+
+    return SharedTag(store, attachments.fallback_tag(image), read, write, identity, is_there)
 
 
 # -- legacy: layers of the .sig manifest

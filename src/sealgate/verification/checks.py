@@ -246,8 +246,8 @@ def verify_signature(
             ),
         )
     wanted = ", ".join(f"{candidate.name} ({candidate.key.fingerprint})" for candidate in asked.keys)
-    signer = f"signed by key SHA256:{hint.rstrip('=')}, " if hint else "signed by another key, or altered: "
-    return None, None, Finding("signature-key-mismatch", "failed", f"{signer}not by {wanted}")
+    signer = f"names key SHA256:{hint.rstrip('=')} as its signer" if hint else "is by another key, or altered"
+    return None, None, Finding("signature-key-mismatch", "failed", f"{signer}; not signed by {wanted}")
 
 
 def other_subject(named: Sequence[str]) -> Finding:

@@ -65,8 +65,8 @@ CODES: dict[str, str | None] = {
     # The image
     "image-not-found": "check the name, the tag and the registry",
     "no-signature": "sign it: `sealgate sign --key cosign.key IMAGE`",
-    "no-matching-signature": None,
+    "no-matching-signature": "as many keys as --require says must have signed; --require any asks for one",
     "no-attestation": "attest it: `sealgate attest --key cosign.key --type TYPE --predicate FILE IMAGE`",
-    "no-matching-attestation": None,
+    "no-matching-attestation": "as many keys as --require says must have attested; --require any asks for one",
     "accepted": None,
 }

@@ -14,6 +14,7 @@ from sealgate.verification.findings import CODES, Finding
 
 if TYPE_CHECKING:
     from sealgate.digest import Digest
+    from sealgate.keys.algorithms import PublicKey
     from sealgate.verification.checks import SignatureReport
     from sealgate.verification.requirement import Requirement
 
@@ -166,12 +167,11 @@ def decide(
             summary="the key that signed it is on the deny-list",
             hint=CODES["denied-key"],
         )
-    code, summary = _why_not(signatures, wanted, len(good), noun)
-    return base._replace(code=code, exit_code=12, summary=summary, hint=CODES.get(code) or _KEY_HINT)
+    code, summary = _why_not(signatures, requirement, good, noun)
+    return base._replace(code=code, exit_code=12, summary=summary, hint=CODES.get(code))
 
 
 _NOTES = (Finding("transparency-log-not-asked", "skipped", "transparency log: not asked for"),)
-_KEY_HINT = CODES["signature-key-mismatch"]
 
 
 def _signed_by(reports: tuple[SignatureReport, ...]) -> str:
@@ -179,10 +179,17 @@ def _signed_by(reports: tuple[SignatureReport, ...]) -> str:
     return f"signed by {', '.join(names)}"
 
 
-def _why_not(signatures: list[SignatureReport], wanted: str, good: int, noun: str) -> tuple[str, str]:
+def _why_not(
+    signatures: list[SignatureReport], requirement: Requirement, good: list[PublicKey], noun: str
+) -> tuple[str, str]:
     """One code and sentence for all: the finding nearest to success, since that is what a person will want to mend."""
     if good:
-        return f"no-matching-{noun}", f"{good} good {noun}{'s' if good > 1 else ''}, but {wanted} are asked for"
+        signed = {key.spki for key in good}
+        absent = [key.name for key in requirements.keys(requirement) if key.key.spki not in signed]
+        return (
+            f"no-matching-{noun}",
+            f"{requirements.describe(requirement)} are asked for; there is none by {', '.join(absent)}",
+        )
     failed = [[finding for finding in report.findings if finding.outcome == "failed"] for report in signatures]
     codes = {findings[0].code for findings in failed if findings}
     if codes == {"signature-key-mismatch"}:

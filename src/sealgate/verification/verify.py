@@ -95,9 +95,7 @@ def _failed(subject: Image, wanted: Wanted, error: SealgateError) -> Verdict:
 async def _resolve(subject: Image) -> Manifest:
     image = await subject.store.get_manifest(subject.which)
     if image is None:
-        raise ImageNotFoundError(
-            f"{subject.name} does not exist", hint="check the name and the tag; with another registry, sign in first"
-        )
+        raise ImageNotFoundError(f"{subject.name} does not exist", hint="check the name, the tag and the registry")
     return image
 
 
