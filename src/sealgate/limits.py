@@ -35,6 +35,24 @@ WORKLOAD_NODES = 1_000_000
 """Parts of a manifest that are looked at; aliases can make a small file endless."""
 DOCUMENTS = 10_000
 
+# Conditions (policies of users, evaluated in a child process)
+CONDITION_BYTES = 1024 * 1024
+"""One policy."""
+CONDITIONS = 64
+"""Policies of one command."""
+CONDITION_DOCUMENT_BYTES = 16 * 1024 * 1024
+CONDITION_ANSWER_BYTES = 256 * 1024
+CONDITION_SECONDS = 30.0
+"""What all policies together may take for one Statement."""
+CONDITION_CPU_SECONDS = 300.0
+"""Processor time of the child, for all Statements."""
+CONDITION_MEMORY = 1024 * 1024 * 1024
+CONDITION_WATCH_SECONDS = 0.02
+"""How often the memory of the child is looked at."""
+CONDITION_FILES = 64
+CONDITION_FAILURES = 4
+"""Evaluations that came to no end (a crash, time, memory), after which no other one is tried."""
+
 # Counts
 ATTACHMENTS = 512
 """Signatures and attestations looked at on one image."""

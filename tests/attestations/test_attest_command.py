@@ -217,14 +217,6 @@ def test_outputs(attest, verify, image, output):
         assert "predicate-type-mismatch" not in good.stdout
 
 
-def test_policies_end_in_2_until_they_are_judged(attest, verify, image, tmp_path):
-    attest(image.reference, check=True)
-    (tmp_path / "p.rego").write_text("package signature\nallow := true\n")
-    done = verify("--policy", tmp_path / "p.rego", image.reference)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "--policy" in done.stderr
-
-
 @pytest.mark.parametrize(
     "words",
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sealgate.errors import LimitError, NotFoundError, UsageError
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from sealgate.cli.context import Context
     from sealgate.evidence.attestation import Claim
     from sealgate.evidence.statement import Subject
+    from sealgate.verification.conditions import Demands
 
 TYPES = (
     "custom, slsaprovenance, slsaprovenance02, slsaprovenance1, link, spdx, spdxjson, cyclonedx, vuln, openvex or a URI"
@@ -125,10 +128,26 @@ def add_type_argument(parser: ArgumentParser) -> None:
     parser.add_argument("--type", default="custom", metavar="TYPE", help=f"predicate type: {TYPES} (custom)")
 
 
-def refuse_policies(paths: list[str]) -> None:
-    """Raise `UsageError` for `--policy`: a condition that is not judged must not seem to be met."""
-    if paths:
-        raise UsageError(
-            "--policy: this version judges no conditions on predicates yet",
-            hint="leave it out and judge what is printed on stdout, for example with jq, or use cosign until then",
-        )
+def add_policy_argument(parser: ArgumentParser) -> None:
+    """`--policy` of the commands that verify."""
+    parser.add_argument(
+        "--policy", action="append", default=[], metavar="FILE",
+        help="a condition on the Statement: .rego, .cel, .json (JSON Schema) or .cue; every one must be met (repeatable)",
+    )  # fmt: skip
+
+
+@contextmanager
+def policies(paths: list[str], context: Context) -> Iterator[tuple[Demands, ...]]:
+    """`--policy` as conditions; the process in which they are evaluated ends with the block. Raises `UsageError`."""
+    if not paths:
+        yield ()
+        return
+    import time
+
+    from sealgate.conditions import evaluation, policy
+    from sealgate.verification.conditions import Demands
+
+    with evaluation.Conditions(
+        policy.read_all(paths), now=time.time, monotonic=time.monotonic, path=context.environ.get("PATH", "")
+    ) as conditions:
+        yield (Demands(conditions),)

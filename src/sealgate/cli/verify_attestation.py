@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sealgate.cli.options import add_flag
-from sealgate.cli.predicate import add_type_argument, refuse_policies
+from sealgate.cli.predicate import add_policy_argument, add_type_argument, policies
 from sealgate.cli.registries import add_registry_arguments
 from sealgate.cli.verify import add_key_arguments, add_output_arguments, judge_names
 from sealgate.cli.waiting import add_verification_arguments, refuse_added_checks
@@ -28,13 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "images", nargs="*", metavar="IMAGE", help="registry/repository[:tag][@digest], oci:DIR or oci-archive:FILE"
     )
     add_type_argument(parser)
-    parser.add_argument(
-        "--policy",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="a condition on the predicate: not in this version",
-    )
+    add_policy_argument(parser)
     add_key_arguments(parser)
     parser.add_argument(
         "-a", "--annotations", action="append", default=[], metavar="KEY=VALUE",
@@ -65,10 +59,10 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from sealgate.verification.attestation import Attested
 
     refuse_added_checks(arguments)
-    refuse_policies(arguments.policy)
     if not arguments.images:
         raise UsageError("no image to verify", hint="sealgate verify-attestation --key cosign.pub --type TYPE IMAGE")
-    attested = Attested(predicates.type_of(arguments.type), ())
     names = [f"oci:{name}" if arguments.local_image else name for name in arguments.images]
-    found = judge_names(names, arguments, context, attested=attested)
+    with policies(arguments.policy, context) as conditions:
+        attested = Attested(predicates.type_of(arguments.type), conditions)
+        found = judge_names(names, arguments, context, attested=attested)
     return show(found, arguments.output, context, data=render.envelopes)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sealgate import limits
 from sealgate.cli.options import add_flag
-from sealgate.cli.predicate import add_type_argument, read, refuse_policies
+from sealgate.cli.predicate import add_policy_argument, add_type_argument, policies, read
 from sealgate.cli.registries import blob_limit
 from sealgate.cli.verify import add_key_arguments, deny_list, requirement_of, show
 from sealgate.cli.waiting import add_verification_arguments, refuse_added_checks
@@ -32,13 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", action="append", default=[], metavar="FILE", help="a bundle (repeatable)")
     parser.add_argument("--signature", action="append", default=[], metavar="FILE", help="a DSSE envelope (repeatable)")
     add_type_argument(parser)
-    parser.add_argument(
-        "--policy",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="a condition on the predicate: not in this version",
-    )
+    add_policy_argument(parser)
     add_key_arguments(parser)
     add_flag(parser, "--check-claims", default=True, help="=false: whom the attestation is about is not looked at")
     parser.add_argument(
@@ -58,9 +52,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from sealgate.verification.attestation import Attested
 
     refuse_added_checks(arguments)
-    refuse_policies(arguments.policy)
     _check(arguments)
-    attested = Attested(predicates.type_of(arguments.type), (), unsafe_any_subject=not arguments.check_claims)
+    predicate_type = predicates.type_of(arguments.type)
     requirement = context.run(requirement_of(arguments, context))
     limit = blob_limit(context)
     evidence = [
@@ -69,11 +62,13 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         for path in paths
     ]
     name, digest = _subject(arguments, context)
-    verdict = blobs.verify(
-        name, digest, evidence,
-        requirement=requirement, attested=attested, deny=deny_list(arguments.deny, context),
-        hash_name=arguments.signature_digest_algorithm,
-    )  # fmt: skip
+    with policies(arguments.policy, context) as conditions:
+        attested = Attested(predicate_type, conditions, unsafe_any_subject=not arguments.check_claims)
+        verdict = blobs.verify(
+            name, digest, evidence,
+            requirement=requirement, attested=attested, deny=deny_list(arguments.deny, context),
+            hash_name=arguments.signature_digest_algorithm,
+        )  # fmt: skip
     if arguments.output == "text":
         from sealgate.cli import render
 

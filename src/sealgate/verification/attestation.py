@@ -45,7 +45,7 @@ class Condition(Protocol):
     def __call__(self, statement: Statement, /) -> Sequence[Finding]:
         """Findings: one `passed` at least, or `failed` ones, which refuse the attestation.
 
-        Their codes are `condition-met` and `condition-failed`. No answer refuses too, and so does a `SealgateError`.
+        Their codes are `condition-met`, `condition-failed` and `condition-error`. No answer refuses too, and so does a `SealgateError`.
         """
 
 
@@ -216,6 +216,15 @@ def decide(
         noun="attestation",
     )
     found = found._replace(requirement=describe(requirement, wanted), signatures=reports, predicate_type=wanted)
+    unmet = _unmet(candidates) if found.accepted else None
+    if unmet is not None:
+        return found._replace(
+            outcome="refused",
+            code=unmet.code,
+            exit_code=12,
+            summary=f"another attestation of type {wanted}, good in all else, {unmet.message}",
+            hint=CODES[unmet.code],
+        )
     if found.code != "no-attestation":
         return found
     types = types_found(reports)
@@ -227,6 +236,19 @@ def decide(
         summary=f"none of the attestations is of type {wanted}; types found: {', '.join(types)}",
         hint=CODES["predicate-type-mismatch"],
     )
+
+
+def _unmet(reports: Sequence[SignatureReport]) -> Finding | None:
+    """A condition that an attestation does not meet: as with cosign, all of the type must.
+
+    Conditions are asked of what a required key has signed about this artifact, and of nothing else: whoever may merely push
+    cannot make one fail (W04).
+    """
+    for report in reports:
+        for finding in report.findings:
+            if finding.code in {"condition-failed", "condition-error"} and finding.outcome == "failed":
+                return finding
+    return None
 
 
 def types_found(reports: Sequence[SignatureReport]) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ CODES: dict[str, str | None] = {
     "subject-not-checked": "leave out --check-claims=false to have the file's digest looked for",
     "condition-met": None,
     "condition-failed": "the attestation does not say what is demanded",
+    "condition-error": "no policy that cannot be evaluated is met: mend the policy, or write it in another language",
     # What was signed, of a file
     "blob-digest-verified": None,
     "blob-digest-mismatch": "the bundle belongs to another file, or the file was altered after it was signed",

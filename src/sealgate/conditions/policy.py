@@ -1,0 +1,66 @@
+"""A policy: a file of a user that says what a Statement must say. Its extension names its language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from sealgate import limits
+from sealgate.errors import LimitError, UsageError
+
+Language = Literal["rego", "cel", "schema", "cue"]
+
+LANGUAGES: dict[str, Language] = {".rego": "rego", ".cel": "cel", ".json": "schema", ".cue": "cue"}
+
+
+class Policy(NamedTuple):
+    """One policy. `name` is for people: the file's."""
+
+    name: str
+    language: Language
+    source: str
+
+
+def language_of(path: str) -> Language:
+    """The language of a file, by its extension alone: nothing is guessed from what is in it. Raises `UsageError`."""
+    for extension, language in LANGUAGES.items():
+        if path.endswith(extension):
+            return language
+    raise UsageError(
+        f"the policy {path}: its extension names no language",
+        hint="Rego ends in .rego, CEL in .cel, JSON Schema in .json, CUE in .cue",
+    )
+
+
+def parse(name: str, raw: bytes) -> Policy:
+    """The policy of these bytes. Raises `UsageError` (extension, not UTF-8, empty) and `LimitError`."""
+    language = language_of(name)
+    if len(raw) > limits.CONDITION_BYTES:
+        raise LimitError(f"the policy {name} is larger than {limits.CONDITION_BYTES} bytes")
+    try:
+        source = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the policy {name} is not UTF-8") from error
+    if "\0" in source:
+        raise UsageError(f"the policy {name} has a NUL character: it is no text")
+    if not source.strip():
+        raise UsageError(f"the policy {name} is empty: it would demand nothing")
+    return Policy(name, language, source)
+
+
+def read(path: str) -> Policy:
+    """The policy in a file. Raises `UsageError` and `LimitError`."""
+    language_of(path)
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(limits.CONDITION_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"the policy {path} cannot be read: {error.strerror}") from error
+    return parse(path, raw)
+
+
+def read_all(paths: Sequence[str]) -> tuple[Policy, ...]:
+    """Every policy; more than `limits.CONDITIONS` are refused."""
+    if len(paths) > limits.CONDITIONS:
+        raise UsageError(f"more than {limits.CONDITIONS} policies")
+    return tuple(read(path) for path in paths)
