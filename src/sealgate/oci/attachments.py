@@ -16,7 +16,7 @@ from sealgate.oci.descriptor import Descriptor, parse_annotations
 from sealgate.transport import flow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sealgate.oci.store import Manifest, Store
 
@@ -87,13 +87,17 @@ async def find(
     blob_limit: int = limits.EVIDENCE_BYTES,
     referrers: bool = True,
     fetch_layers: bool = True,
+    at_hand: Mapping[Digest, bytes] | None = None,
 ) -> Found:
     """Find what hangs on `image` in `store`: one wave of listings at once, then manifests and layers as they are known.
 
     Referrers are looked for by the API and by the fallback tag, both: signatures made before a registry got the API
     stay visible. At most `ATTACHMENTS` are brought.
+
+    `at_hand`: contents by the digest that they hash to. A layer of such a digest has that content, whoever brings it, and is
+    not fetched.
     """
-    finder = _Finder(store, image, blob_limit, fetch_layers=fetch_layers)
+    finder = _Finder(store, image, blob_limit, fetch_layers=fetch_layers, at_hand=at_hand or {})
     wanted = list(suffixes)
     listings = [finder.by_referrers()] if referrers else []
     outcomes = await flow.settle([*listings, *(finder.by_tag(suffix, prefix) for suffix in wanted)])
@@ -136,11 +140,14 @@ async def _by_fallback(store: Store, image: Digest) -> list[Descriptor]:
 
 
 class _Finder:
-    def __init__(self, store: Store, image: Digest, blob_limit: int, *, fetch_layers: bool) -> None:
+    def __init__(
+        self, store: Store, image: Digest, blob_limit: int, *, fetch_layers: bool, at_hand: Mapping[Digest, bytes]
+    ) -> None:
         self._store = store
         self._image = image
         self._blob_limit = blob_limit
         self._fetch_layers = fetch_layers
+        self._at_hand = at_hand
         self._blobs: dict[tuple[Digest, int], flow.Once[bytes]] = {}
         self._count = 0
         self._room = max(limits.EVIDENCE_TOTAL_BYTES, blob_limit)
@@ -210,14 +217,20 @@ class _Finder:
         try:
             if layer.size > self._blob_limit:
                 raise LimitError(f"{layer.digest} says it has {layer.size} bytes; at most {self._blob_limit} are read")
-            key = (layer.digest, layer.size)
-            once = self._blobs.get(key)
-            if once is None:
-                self._spend(layer.size)
-                once = self._blobs[key] = flow.Once()
-            content = await once.get(lambda: self._store.get_blob(layer.digest, limit=layer.size))
+            content = self._at_hand.get(layer.digest)
+            if content is None:
+                content = await self._fetched(layer)
             if len(content) != layer.size:
                 raise ContentError(f"{layer.digest} has {len(content)} bytes, its descriptor says {layer.size}")
         except SealgateError as error:
             return found._replace(problem=error)
         return found._replace(content=content)
+
+    async def _fetched(self, layer: Descriptor) -> bytes:
+        """A layer's content, once however many attachments have it."""
+        key = (layer.digest, layer.size)
+        once = self._blobs.get(key)
+        if once is None:
+            self._spend(layer.size)
+            once = self._blobs[key] = flow.Once()
+        return await once.get(lambda: self._store.get_blob(layer.digest, limit=layer.size))

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate import limits
+from sealgate.digest import Digest
 from sealgate.errors import ImageNotFoundError, NotFoundError, SealgateError
+from sealgate.evidence import simple
 from sealgate.oci import attachments
 from sealgate.oci import manifest as manifests
 from sealgate.transport import flow
@@ -19,7 +21,6 @@ from sealgate.verification import verdict as verdicts
 from sealgate.verification.checks import Asked, judge
 
 if TYPE_CHECKING:
-    from sealgate.digest import Digest
     from sealgate.oci.images import Image
     from sealgate.oci.store import Manifest
     from sealgate.verification.attestation import Attested
@@ -184,7 +185,28 @@ async def _beside(finding: flow.Flow[attachments.Found], resolving: flow.Flow[Ma
 def _find(subject: Image, digest: Digest, wanted: Wanted) -> flow.Flow[attachments.Found]:
     suffix = attachments.SIGNATURES if wanted.attested is None else attachments.ATTESTATIONS
     return attachments.find(
-        subject.signatures, digest, suffixes=(suffix,), prefix=wanted.tag_prefix,
+        subject.signatures,
+        digest,
+        suffixes=(suffix,),
+        prefix=wanted.tag_prefix,
         blob_limit=wanted.blob_limit,
         referrers=wanted.bundles,
-    )  # fmt: skip
+        at_hand=_payloads(subject, digest, wanted),
+    )
+
+
+def _payloads(subject: Image, digest: Digest, wanted: Wanted) -> dict[Digest, bytes]:
+    """What a legacy signature of this very image says, word for word, with the annotations asked for or with none.
+
+    A layer that has the digest of one of these has its bytes: one request less an image, the registry's most expensive.
+    """
+    if wanted.attested is not None or subject.location is None:
+        return {}
+    found = {}
+    for signed in ({}, dict(wanted.annotations)):
+        try:
+            payload = simple.encode(subject.store.name, digest, signed)
+        except SealgateError:  # annotations that nothing can carry: fetch what is there and say so
+            continue
+        found[Digest.of(payload)] = payload
+    return found
