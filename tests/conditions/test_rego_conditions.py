@@ -144,3 +144,16 @@ def test_nul_does_not_end_a_string(say):
     policy = P + 'allow { input.predicate.name == "app" }'
     assert say("rego", policy, {"name": "app"}).outcome == "passed"
     assert say("rego", policy, {"name": "app\0evil"}).outcome == "failed"
+
+
+@pytest.mark.parametrize("number", ["1e22", "-0.5", "1.50", "1e-7", "0", "-9223372036854775809"])
+def test_numbers_however_they_are_written(say, number):
+    raw = b'{"predicate": {"n": %s}}' % number.encode()
+    same, larger = (f"{P}allow {{ input.predicate.n {sign} {number} }}" for sign in ("==", ">"))
+    assert (say("rego", same, raw=raw).outcome, say("rego", larger, raw=raw).outcome) == ("passed", "failed")
+
+
+def test_patterns_are_not_matched_beyond_ascii(say):
+    policy = P + "allow { regex.match(`^.$`, input.predicate.name) }"
+    assert say("rego", policy, {"name": "a"}).outcome == "passed"
+    assert say("rego", policy, {"name": "é"}).outcome == "error"

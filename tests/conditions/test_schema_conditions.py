@@ -21,11 +21,20 @@ def with_name(**rules):
         schema({"$ref": "#/$defs/p"}, **{"$defs": {"p": with_name(const="app")}}),
         schema(with_name(const="app"), **{"$schema": "http://json-schema.org/draft-07/schema#"}),
         schema({"type": "object", "required": [], "properties": {"missing": {"type": "string"}}}),
+        schema({"not": {"properties": {"name": {"const": "other"}}}}),
+        schema({"type": "object", "required": ["n"]} | {"properties": {"n": {"const": 12345678901234567890123}}}),
         '{"allOf": [{"type": "object", "required": ["predicate"]}]}',
     ],
 )
 def test_valid_passes(say, source):
-    assert say("json", source).outcome == "passed"
+    predicate = {"name": "app", "n": 12345678901234567890123}
+    assert say("json", source, predicate).outcome == "passed"
+
+
+def test_numbers_are_not_cut(say):
+    source = schema({"type": "object", "required": ["n"], "properties": {"n": {"const": 12345678901234567890123}}})
+    assert say("json", source, {"n": 12345678901234567890123}).outcome == "passed"
+    assert say("json", source, {"n": 12345678901234567890124}).outcome == "failed"
 
 
 @pytest.mark.parametrize(
@@ -58,6 +67,19 @@ def test_D09_invalid_fails(say, rules, predicate):
         ('{"required": ["predicate"]}', '"type": "object"'),
         (schema({"properties": {"name": {"const": "app"}}}), '"type": "object"'),
         (schema({"type": "object", "properties": {"name": {"const": "app"}}}), '"required"'),
+        (
+            schema({"$ref": "#/$defs/p"}, **{"$defs": {"p": {"properties": {"name": {"const": "x"}}}}}),
+            '"type": "object"',
+        ),
+        (schema({"anyOf": [{"properties": {"name": {"const": "x"}}}]}), '"type": "object"'),
+        (schema({"type": "array", "items": {"type": "object", "properties": {"s": {"const": "x"}}}}), '"required"'),
+        (
+            schema(
+                {"$ref": "#/definitions/p", "type": "string"},
+                **{"$schema": "http://json-schema.org/draft-07/schema#", "definitions": {"p": True}},
+            ),
+            "ignore",
+        ),
         (schema(with_name(cnst="app")), "'cnst'"),
         (schema({"type": "object", "requird": ["name"]}), "'requird'"),
         (schema({"type": "nonsense"}), "not a JSON Schema"),

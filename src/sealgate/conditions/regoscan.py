@@ -36,7 +36,11 @@ LOOKS_INTO = frozenset(
 )
 """Builtins whose answer depends on how a character is written."""
 
-COUNTS_LETTERS = frozenset({"indexof", "indexof_n", "lower", "strings.reverse", "substring", "upper", "regex.match"})
+COUNTS_LETTERS = frozenset(
+    name
+    for name in LOOKS_INTO
+    if name.startswith(("regex.", "glob.", "indexof")) or name in {"lower", "strings.reverse", "substring", "upper"}
+)
 """Builtins that are not exact beyond ASCII."""
 
 # Whatever these roots lead to reaches outside, is random, or is missing in the engine: no use of theirs is let through.

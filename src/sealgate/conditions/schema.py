@@ -1,8 +1,8 @@
 """JSON Schema (drafts 4 to 2020-12): the Statement must be valid against it.
 
-JSON Schema lets pass what it does not speak of. A condition must not, so a schema is refused unless it says, on the way of
-`properties` and `allOf` from its root, that what it speaks of is an `object` and which members are `required`; and a
-keyword that no draft knows is refused, because validators ignore it. References lead nowhere but into the schema itself.
+JSON Schema lets pass what it does not speak of. A condition must not, so a schema is refused unless it says wherever it
+has `properties`, but in `not` and `if`, that what it speaks of is an `object` and which members are `required`; and a keyword
+that no draft knows is refused, because validators ignore it. References lead nowhere but into the schema itself.
 Regular expressions are matched in linear time; formats are checked, unknown ones refused.
 """
 
@@ -28,6 +28,8 @@ _NOTES = frozenset(
     """$anchor $comment $dynamicAnchor $id $recursiveAnchor $schema $vocabulary contentEncoding contentMediaType default
     deprecated description examples id readOnly title writeOnly""".split()
 )
+_COMPOSED = frozenset({"$ref", "allOf", "anyOf", "const", "enum", "oneOf"})
+"""A root that has one of these need not describe an object itself."""
 _KNOWN = _ONE | _LISTS | _MAPS | _REFERENCES | _ASSERTIONS | _NOTES
 
 
@@ -51,8 +53,10 @@ class Schema:
             raise PolicyError(f"is not JSON: {str(error)[:100]}") from error
         if not isinstance(schema, dict):
             raise PolicyError("is not a JSON Schema: it is no object")
-        _look(schema, "#", 0)
-        _demands(schema, "#", 0)
+        if not schema.keys() - _NOTES - {"$defs", "definitions"}:
+            raise PolicyError("demands nothing")
+        old = any(draft in str(schema.get("$schema")) for draft in ("draft-04", "draft-06", "draft-07"))
+        _look(schema, "#", 0, demands=True, old=old)
         try:
             self._validator = jsonschema_rs.validator_for(
                 schema,
@@ -84,8 +88,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _look(schema: Any, place: str, depth: int) -> None:
-    """Every schema in the schema: keywords that are known, references that stay inside."""
+def _look(schema: Any, place: str, depth: int, *, demands: bool, old: bool) -> None:
+    """Every schema in the schema: keywords that are known, references that stay inside, and that what is missing fails.
+
+    `demands` is false in `not` and `if`, where a schema does not say what must be; `old`: drafts 4 to 7.
+    """
     if depth > 64:
         raise PolicyError("is nested too deep")
     if not isinstance(schema, dict):
@@ -97,36 +104,19 @@ def _look(schema: Any, place: str, depth: int) -> None:
             raise PolicyError(f"{place} refers to {str(value)[:100]!r}: a reference leads into the schema itself, #/…")
         if keyword in {"$id", "id"} and place != "#":
             raise PolicyError(f"{place} has {keyword!r}: one schema in another is not followed")
+        inner = demands and keyword not in {"not", "if"}
         if keyword in _MAPS and isinstance(value, dict):
-            for name, inner in value.items():
-                _look(inner, f"{place}/{keyword}/{name}", depth + 1)
+            for name, each in value.items():
+                _look(each, f"{place}/{keyword}/{name}", depth + 1, demands=inner, old=old)
         elif keyword in _LISTS and isinstance(value, list):
-            for index, inner in enumerate(value):
-                _look(inner, f"{place}/{keyword}/{index}", depth + 1)
+            for index, each in enumerate(value):
+                _look(each, f"{place}/{keyword}/{index}", depth + 1, demands=inner, old=old)
         elif keyword in _ONE | _LISTS:
-            _look(value, f"{place}/{keyword}", depth + 1)
-
-
-def _demands(schema: Any, place: str, depth: int) -> None:
-    """What is missing must not pass: objects are said to be objects, and which members they need."""
-    if schema is True or (
-        isinstance(schema, dict) and not schema.keys() - _NOTES - {"$defs", "definitions"} and depth == 0
-    ):
-        if depth == 0:
-            raise PolicyError("demands nothing")
-        return
-    if not isinstance(schema, dict):
-        return
-    inner = schema.get("properties")
-    if isinstance(inner, dict) or (
-        depth == 0 and not schema.keys() & {"$ref", "allOf", "anyOf", "oneOf", "const", "enum"}
-    ):
+            _look(value, f"{place}/{keyword}", depth + 1, demands=inner, old=old)
+    if old and "$ref" in schema and schema.keys() - _NOTES - {"$ref", "$defs", "definitions"}:
+        raise PolicyError(f"{place} has more than its $ref, which drafts 4 to 7 ignore: use allOf")
+    if demands and ("properties" in schema or (depth == 0 and not schema.keys() & _COMPOSED)):
         if schema.get("type") != "object":
             raise PolicyError(f'{place} needs "type": "object": its demands would not hold for anything else')
         if not isinstance(schema.get("required"), list):
             raise PolicyError(f'{place} needs "required", the members that must not be missing ([] if all of them may)')
-    if isinstance(inner, dict):
-        for name, value in inner.items():
-            _demands(value, f"{place}/properties/{name}", depth + 1)
-    for index, value in enumerate(schema["allOf"] if isinstance(schema.get("allOf"), list) else ()):
-        _demands(value, f"{place}/allOf/{index}", depth + 1)
