@@ -35,6 +35,17 @@ WORKLOAD_NODES = 1_000_000
 """Parts of a manifest that are looked at; aliases can make a small file endless."""
 DOCUMENTS = 10_000
 
+# Scans
+SCAN_REPORT_BYTES = 64 * 1024 * 1024
+"""A scan report, or a VEX document."""
+SCAN_REPORT_VALUES = 2_000_000
+SCAN_FINDINGS = 100_000
+SCAN_SECONDS = 900.0
+"""How long a scanner may take; it may fetch a database first."""
+IGNORE_FILE_BYTES = 1024 * 1024
+FEED_BYTES = 64 * 1024 * 1024
+"""A KEV or EPSS file, unpacked."""
+
 # Conditions (policies of users, evaluated in a child process)
 CONDITION_BYTES = 1024 * 1024
 """One policy."""

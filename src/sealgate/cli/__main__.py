@@ -30,6 +30,7 @@ COMMANDS = {
     "verify-blob": ("verify_blob", "Verify the signature of a file"),
     "attest-blob": ("attest_blob", "Sign what is known about files"),
     "verify-blob-attestation": ("verify_blob_attestation", "Verify what was signed about a file"),
+    "scan": ("scan", "Judge what a scanner found in images"),
     "tree": ("tree", "List what is attached to an image"),
     "triangulate": ("triangulate", "Print where an image's signatures are"),
     "download": ("download", "Download what is attached to an image"),

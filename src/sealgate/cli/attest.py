@@ -6,6 +6,7 @@ import argparse
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from sealgate.cli.gating import add_gate_arguments, gate_of, pass_gate
 from sealgate.cli.options import add_flag, duration
 from sealgate.cli.predicate import (
     add_predicate_arguments,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sealgate.cli.context import Context
     from sealgate.oci.images import Images
     from sealgate.signing.attest import Attestation, Wording
+    from sealgate.signing.gate import Gate
     from sealgate.signing.sign import SignOptions
 
 HELP = """Sign what is known about images (an SBOM, a scan, provenance, anything) as an in-toto Statement, and attach it: as a
@@ -66,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--rekor-entry-type", metavar="X", help=argparse.SUPPRESS)
     parser.add_argument("--trusted-root", metavar="FILE", help=argparse.SUPPRESS)
+    add_gate_arguments(parser, report="--scan-report")
     add_signing_arguments(parser)
     add_registry_arguments(parser)
 
@@ -85,9 +88,13 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     if arguments.no_upload and arguments.replace:
         raise UsageError("--replace and --no-upload contradict each other")
     check_predicate_arguments(arguments, context)
+    if "-" in arguments.scan_report and "-" in {arguments.predicate, arguments.statement}:
+        raise UsageError("stdin cannot be both the report and the predicate")
+    gate = gate_of(arguments, context)
     wording = _wording(arguments, context)
     with ExitStack() as closing:  # an archive is written back when this ends without an error
-        outcomes = context.run(_attest(arguments, context, wording, options, images(arguments, context, closing)))
+        opened = images(arguments, context, closing)
+        outcomes = context.run(_attest(arguments, context, wording, options, opened, gate))
     for outcome in outcomes:
         if isinstance(outcome, SealgateError):
             raise outcome
@@ -129,14 +136,17 @@ def _wording(arguments: argparse.Namespace, context: Context) -> Wording:
 
 
 async def _attest(
-    arguments: argparse.Namespace, context: Context, wording: Wording, options: SignOptions, opened: Images
-) -> list[list[Attestation] | SealgateError]:
-    """Every image, however the others end."""
+    arguments: argparse.Namespace, context: Context, wording: Wording, options: SignOptions, opened: Images,
+    gate: Gate | None,
+) -> list[list[Attestation] | SealgateError]:  # fmt: skip
+    """Every image, however the others end; the gate is passed by all of them or by none."""
     from sealgate.signing.attest import attest
     from sealgate.transport import flow
 
-    signers = await load_signers(arguments, context)
     places = [await opened.open(text, writable=options.upload) for text in arguments.images]
+    if gate is not None:
+        places = await pass_gate(places, gate, context)
+    signers = await load_signers(arguments, context)
     told_of_tags(places, context)
     limit = blob_limit(context)
     return await flow.settle(

@@ -6,6 +6,7 @@ import argparse
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from sealgate.cli.gating import add_gate_arguments, gate_of, pass_gate
 from sealgate.cli.options import add_flag, duration
 from sealgate.cli.registries import add_registry_arguments, images, parse_annotations
 from sealgate.cli.waiting import add_signing_arguments, refuse_services
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sealgate.cli.context import Context
     from sealgate.keys.signer import Signer
     from sealgate.oci.images import Image, Images
+    from sealgate.signing.gate import Gate
     from sealgate.signing.publish import Settling
     from sealgate.signing.sign import Format, Signature, SignOptions
 
@@ -64,12 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--settle", type=duration, metavar="DURATION",
         help="how long a shared tag must stand unchanged before we let go (0.15s alone, 1s with others)",
     )  # fmt: skip
+    add_gate_arguments(parser, report="--scan-report")
     add_signing_arguments(parser)
     add_registry_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
-    """Sign every image."""
+    """Sign every image, or none when the scan gate refuses one."""
     refuse_services(arguments)
     if not arguments.key:
         raise UsageError("no key to sign with", hint="--key cosign.key; `sealgate generate-key-pair` makes one")
@@ -80,8 +83,9 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         raise UsageError("--output-signature and --output-payload belong to the legacy format", hint="--format legacy")
     if not options.upload and not (arguments.bundle or arguments.output_signature or arguments.output_payload):
         raise UsageError("--upload=false leaves the signature nowhere", hint="--bundle FILE writes it to a file")
+    gate = gate_of(arguments, context)
     with ExitStack() as closing:  # an archive is written back when this ends without an error
-        outcomes = context.run(_sign(arguments, context, options, images(arguments, context, closing)))
+        outcomes = context.run(_sign(arguments, context, options, images(arguments, context, closing), gate))
     made = [signature for outcome in outcomes if not isinstance(outcome, SealgateError) for signature in outcome]
     for outcome in outcomes:
         if isinstance(outcome, SealgateError):
@@ -160,14 +164,16 @@ def rfc3339(epoch: str | None, now: float) -> str:
 
 
 async def _sign(
-    arguments: argparse.Namespace, context: Context, options: SignOptions, opened: Images
+    arguments: argparse.Namespace, context: Context, options: SignOptions, opened: Images, gate: Gate | None
 ) -> list[list[Signature] | SealgateError]:
-    """Every image, however the others end."""
+    """Every image, however the others end; the gate is passed by all of them or by none."""
     from sealgate.signing.sign import sign
     from sealgate.transport import flow
 
-    signers = await load_signers(arguments, context)
     places = [await opened.open(text, writable=options.upload) for text in arguments.images]
+    if gate is not None:
+        places = await pass_gate(places, gate, context)
+    signers = await load_signers(arguments, context)
     told_of_tags(places, context)
     return await flow.settle([sign(place, signers, options, context.err) for place in places], limit=8)
 
