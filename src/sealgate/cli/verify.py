@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sealgate.cli.context import Context
+    from sealgate.oci.attachments import Attachment
     from sealgate.oci.images import Images
     from sealgate.verification.attestation import Attested
     from sealgate.verification.deny import DenyList
@@ -35,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "images", nargs="*", metavar="IMAGE", help="registry/repository[:tag][@digest], oci:DIR or oci-archive:FILE"
     )
     add_verify_options(parser)
+    parser.add_argument(
+        "--signature", metavar="FILE", help="judge this signature (base64, or a file of it) instead of what is attached"
+    )
+    parser.add_argument("--payload", metavar="FILE", help="what was signed: the payload of --signature")
     add_flag(parser, "--local-image", help="IMAGE is the directory of an OCI layout, as oci:DIR")
 
 
@@ -154,7 +159,42 @@ async def wanted_of(arguments: argparse.Namespace, context: Context) -> Wanted:
         platform=getattr(arguments, "platform", None),
         bundles=arguments.new_bundle_format,
         hash_name=arguments.signature_digest_algorithm,
+        detached=_detached(arguments),
     )
+
+
+def _detached(arguments: argparse.Namespace) -> Attachment | None:
+    """`--signature` and `--payload`: a legacy signature that is attached nowhere."""
+    signature, payload = getattr(arguments, "signature", None), getattr(arguments, "payload", None)
+    if signature is None and payload is None:
+        return None
+    if signature is None or payload is None:
+        raise UsageError("--signature and --payload belong together", hint="`sealgate generate` prints a payload")
+    from sealgate import limits
+    from sealgate.digest import Digest
+    from sealgate.evidence import legacy
+    from sealgate.oci import attachments
+    from sealgate.oci.descriptor import Descriptor
+
+    content = _read_file(payload, limits.EVIDENCE_BYTES)
+    try:
+        text = _read_file(signature, limits.SMALL_BODY_BYTES).decode("utf-8", "replace").strip()
+    except UsageError:
+        text = signature.strip()  # cosign takes the signature itself, too; what is neither is not base64 either
+    digest = Digest.of(content)
+    layer = Descriptor(legacy.SIMPLE_SIGNING, len(content), digest, ((legacy.SIGNATURE, text),))
+    return attachments.Attachment(attachments.SIGNATURES, digest, None, None, 1, layer, content)
+
+
+def _read_file(path: str, limit: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path[:200]} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if len(data) > limit:
+        raise LimitError(f"{path} is larger than {limit} bytes")
+    return data
 
 
 async def requirement_of(arguments: argparse.Namespace, context: Context) -> Requirement:

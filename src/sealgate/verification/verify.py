@@ -48,6 +48,8 @@ class Wanted(NamedTuple):
     """Only signatures over this hash count."""
     attested: Attested | None = None
     """An attestation is asked for, not a signature."""
+    detached: attachments.Attachment | None = None
+    """The one signature to judge; nothing is looked for in the registry but the image."""
 
     def describe(self) -> str:
         """What is asked for, for people."""
@@ -182,9 +184,11 @@ async def _beside(finding: flow.Flow[attachments.Found], resolving: flow.Flow[Ma
     return await task.wait()
 
 
-def _find(subject: Image, digest: Digest, wanted: Wanted) -> flow.Flow[attachments.Found]:
+async def _find(subject: Image, digest: Digest, wanted: Wanted) -> attachments.Found:
+    if wanted.detached is not None:
+        return attachments.Found((wanted.detached,), (), referrers_api=False)
     suffix = attachments.SIGNATURES if wanted.attested is None else attachments.ATTESTATIONS
-    return attachments.find(
+    return await attachments.find(
         subject.signatures,
         digest,
         suffixes=(suffix,),
