@@ -226,3 +226,32 @@ def test_cue_where_there_is_one(say):
     assert say("cue", 'predicate: name: "other"', path=path).outcome == "failed"
     assert say("cue", "predicate: missing: string", path=path).outcome == "failed"
     assert say("cue", "predicate: {", path=path).outcome == "failed"
+
+
+def test_the_child_dies_with_a_parent_that_is_killed():
+    code = f"""
+import os, threading, time
+from sealgate.conditions.evaluation import Conditions
+from sealgate.conditions.policy import parse
+conditions = Conditions([parse("p.rego", {ENDLESS!r}.encode())], now=time.time, monotonic=time.monotonic, path="")
+def die():
+    while conditions._child is None:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    print(conditions._child.pid, flush=True)
+    os.kill(os.getpid(), 9)
+threading.Thread(target=die).start()
+conditions.judge(b"{{}}")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -9
+    for _ in range(100):
+        try:
+            with open(f"/proc/{int(done.stdout)}/stat", encoding="utf-8") as file:
+                state = file.read().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return
+        if state == "Z":  # dead, and whoever adopted it has not looked yet
+            return
+        time.sleep(0.02)
+    assert False, "the child is still there"
