@@ -146,7 +146,7 @@ def test_M03_a_signed_manifest_that_two_programs_read_differently_is_refused(sce
 
 _PAYLOADS = {
     "digest twice": lambda good, evil: good.replace('"docker-manifest-digest":', f'"docker-manifest-digest":"{evil}","docker-manifest-digest":'),
-    "critical by case": lambda good, evil: '{"Critical":{"image":{"docker-manifest-digest":"%s"}},' % evil + good[1:],
+    "critical by case": lambda good, evil: good.replace("{", f'{{"Critical":{{"image":{{"docker-manifest-digest":"{evil}"}}}},', 1),
     "type twice": lambda good, evil: good.replace('"type":', '"type":"atomic container signature","type":'),
     "NaN": lambda good, evil: good[:-1] + ',"x":NaN}',
 }  # fmt: skip
