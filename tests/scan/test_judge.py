@@ -114,6 +114,18 @@ def test_aliases_in_one_package_are_one_finding():
     assert refused(decision) == {("GHSA-1", "p")}
 
 
+def test_who_excuses_one_vulnerability_does_not_excuse_its_neighbour_in_an_advisory():
+    advisory = Finding("ALAS-1", "p", "1", Severity.HIGH, related=("CVE-1", "CVE-2"))
+    report = TRIVY._replace(findings=(advisory,))
+    assert code(report, STRICT._replace(ignores=entry("{id: CVE-1, reason: r, expires: 2027-01-01}"))) is not None
+    assert code(report, STRICT._replace(ignores=entry("{id: ALAS-1, reason: r, expires: 2027-01-01}"))) is None
+    calm = report._replace(findings=(advisory._replace(severity=Severity.LOW),))
+    exploited = STRICT._replace(kev=frozenset({"CVE-2"}), fail_on_kev=True)
+    assert (code(calm), code(calm, exploited)) == (None, "vulnerabilities-found")
+    two = [Finding(f"CVE-{n}", "p", "1", Severity.LOW, related=("DSA-1",)) for n in (1, 2)]
+    assert len(decide(TRIVY._replace(findings=tuple(two))).findings) == 2
+
+
 # -- whom the report is about
 
 

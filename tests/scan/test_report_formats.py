@@ -55,7 +55,8 @@ def test_trivy():
         ("debian", "medium", None),
         ("nvd", "critical", 9.8),
     ]
-    assert report.findings[2].aliases == ("DSA-9999-1",)
+    assert (report.findings[2].aliases, report.findings[2].related) == ((), ("DSA-9999-1",))
+    assert report.findings[7].aliases == ("GHSA-aaaa-bbbb-cccc",)
 
 
 def test_trivy_tells_source_packages_and_what_it_left_out():
@@ -100,6 +101,20 @@ def test_grype_of_today_names_its_database_and_aliases():
     assert ("nvd", Severity.CRITICAL) in [(r.source, r.severity) for r in finding.ratings]
     assert report.scanned_at - report.database_at == 10 * 3600 + 49 * 60 + 23.5
     assert [s.reason for s in report.suppressed] == ["Grype's rule: fix-state wont-fix"]
+
+
+def test_an_advisory_is_no_alias_of_what_it_fixes():
+    document = load("grype.json")
+    document["matches"][0]["vulnerability"]["id"] = "ALAS-2099-1"
+    document["matches"][0]["relatedVulnerabilities"] = [{"id": "CVE-2099-0001"}, {"id": "CVE-2099-0002"}]
+    [finding, _] = read(document).findings
+    assert (finding.aliases, finding.related) == ((), ("CVE-2099-0001", "CVE-2099-0002"))
+    document["matches"][0]["relatedVulnerabilities"].pop()
+    assert read(document).findings[0].aliases == ("CVE-2099-0001",)
+    document = load("osv-scanner.json")
+    document["results"][0]["packages"][0]["groups"][1] = {"ids": ["DSA-1-1"], "aliases": ["CVE-2099-1", "CVE-2099-2"]}
+    finding = read(document).findings[1]
+    assert (finding.id, finding.aliases, finding.related) == ("DSA-1-1", (), ("CVE-2099-1", "CVE-2099-2"))
 
 
 def test_sarif_of_trivy():

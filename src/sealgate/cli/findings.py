@@ -111,6 +111,7 @@ def _finding(one: Judged) -> dict[str, Any]:
     return {
         "id": finding.id,
         "aliases": list(one.also),
+        "related": list(finding.related),
         "package": finding.package,
         "version": finding.version,
         "purl": finding.purl,

@@ -8,7 +8,7 @@ from typing import Any
 from sealgate.scan import severity
 from sealgate.scan.fields import Fields, digest_in
 from sealgate.scan.purl import parse
-from sealgate.scan.report import Finding, Rating, Report, Suppressed
+from sealgate.scan.report import Finding, Rating, Report, Suppressed, sort_names
 from sealgate.scan.severity import Severity
 
 EXCUSING = frozenset({"not_affected", "false_positive", "resolved", "resolved_with_pedigree"})
@@ -110,7 +110,7 @@ def _findings(row: dict[str, Any], parts: dict[str, dict[str, Any]], fields: Fie
         "",
         "",
         Severity.UNKNOWN,
-        tuple(dict.fromkeys(name for name in aliases if name and name != identity)),
+        *sort_names(identity, aliases),
         ratings=ratings,
         status="fixed" if fixed else "unknown",
         fixed_versions=fixed,

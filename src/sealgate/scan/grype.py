@@ -6,7 +6,7 @@ from typing import Any
 
 from sealgate.scan import severity
 from sealgate.scan.fields import Fields, digest_in
-from sealgate.scan.report import Finding, Rating, Report, Status, Suppressed
+from sealgate.scan.report import Finding, Rating, Report, Status, Suppressed, sort_names
 
 _STATUS: dict[str, Status] = {"fixed": "fixed", "not-fixed": "affected", "wont-fix": "wont-fix"}
 
@@ -88,13 +88,14 @@ def _finding(row: dict[str, Any], fields: Fields) -> Finding:
     locations = fields.rows(artifact.get("locations"), "locations")
     scores = [fields.number(mark.get("epss"), "epss") for mark in fields.rows(vulnerability.get("epss"), "epss")]
     identity = fields.required(vulnerability.get("id"), "vulnerability.id")
-    names = dict.fromkeys(fields.text(entry.get("id"), "id") for entry in related)
+    aliases, others = sort_names(identity, [fields.text(entry.get("id"), "id") for entry in related])
     return Finding(
         identity,
         fields.text(artifact.get("name"), "name"),
         fields.text(artifact.get("version"), "version"),
         severity.of(vulnerability.get("severity")),
-        tuple(name for name in names if name and name != identity),
+        aliases,
+        others,
         fields.text(artifact.get("purl"), "purl") or None,
         source_package=next((name for up in upstreams if (name := fields.text(up.get("name"), "name"))), None),
         chosen_from=_source(fields.text(vulnerability.get("namespace"), "namespace")),

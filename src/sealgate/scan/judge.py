@@ -219,7 +219,7 @@ def severity_of(finding: Finding, policy: Policy) -> Severity:
 
 
 def _judge(finding: Finding, subject: vex.Subject, policy: Policy) -> Judged:
-    names = {name.upper() for name in finding.names}
+    names = {name.upper() for name in (*finding.names, *finding.related)}
     exploited = finding.known_exploited or not names.isdisjoint(policy.kev)
     scores = [policy.epss[name] for name in names if name in policy.epss]
     epss = max(scores, default=finding.epss)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sealgate.scan import severity
 from sealgate.scan.fields import Fields
-from sealgate.scan.report import Finding, Rating, Report
+from sealgate.scan.report import Finding, Rating, Report, sort_names
 from sealgate.scan.severity import Severity
 
 _TYPES = {
@@ -70,7 +70,9 @@ def _finding(
     names = list(
         dict.fromkeys([*ids, *aliases, *(n for row in rows for n in fields.words(row.get("aliases"), "aliases"))])
     )
-    identity = next((each for each in names if each.startswith("CVE-")), names[0])
+    cves = [each for each in names if each.startswith("CVE-")]
+    identity = cves[0] if len(cves) == 1 else names[0]
+    same, related = sort_names(identity, names)
     score = fields.number(top, "max_severity")
     ratings = [] if score is None else [Rating("cvss", severity.of_score(score), score)]
     for row in rows:
@@ -82,7 +84,8 @@ def _finding(
         name,
         version,
         level,
-        tuple(each for each in names if each != identity),
+        same,
+        related,
         _purl(ecosystem, name, version),
         chosen_from="cvss" if score is not None else "",
         ratings=tuple(ratings),

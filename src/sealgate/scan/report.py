@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from sealgate.scan.severity import Severity
@@ -28,6 +29,9 @@ class Finding(NamedTuple):
     severity: Severity
     """The one that the scanner chose, from `chosen_from`."""
     aliases: tuple[str, ...] = ()
+    """Other names of the same one vulnerability."""
+    related: tuple[str, ...] = ()
+    """Names of more or less than that: advisories that fix several at once, and what such an advisory fixes."""
     purl: str | None = None
     source_package: str | None = None
     """The deb or rpm source package that the package was built from."""
@@ -43,6 +47,19 @@ class Finding(NamedTuple):
     def names(self) -> tuple[str, ...]:
         """Id and aliases."""
         return (self.id, *self.aliases)
+
+
+_SINGLE = ("CVE-", "GHSA-", "GO-", "PYSEC-", "RUSTSEC-", "MAL-", "OSV-", "EUVD-")
+"""Databases with one entry a vulnerability, unlike DSA, USN, RHSA or ALAS."""
+
+
+def sort_names(identity: str, others: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Aliases of `identity`, and what is merely related: who excuses one CVE must not excuse its neighbour in an advisory."""
+    found = [name for name in dict.fromkeys(others) if name and name != identity]
+    if len({name for name in (identity, *found) if name.startswith("CVE-")}) > 1:
+        return (), tuple(found)
+    aliases = tuple(name for name in found if name.startswith(_SINGLE))
+    return aliases, tuple(name for name in found if name not in aliases)
 
 
 class Suppressed(NamedTuple):

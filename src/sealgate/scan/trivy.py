@@ -6,7 +6,7 @@ from typing import Any
 
 from sealgate.scan import severity
 from sealgate.scan.fields import Fields, digest_in
-from sealgate.scan.report import Finding, Rating, Report, Status, Suppressed
+from sealgate.scan.report import Finding, Rating, Report, Status, Suppressed, sort_names
 from sealgate.scan.severity import Severity
 
 _VENDOR = (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
@@ -90,12 +90,15 @@ def _finding(row: dict[str, Any], result: dict[str, Any], sources: dict[str, str
         part.strip() for part in fields.text(row.get("FixedVersion"), "FixedVersion").split(",") if part.strip()
     )
     status = _STATUS.get(fields.text(row.get("Status"), "Status"), "unknown")
+    identity = fields.required(row.get("VulnerabilityID"), "VulnerabilityID")
+    aliases, related = sort_names(identity, fields.words(row.get("VendorIDs"), "VendorIDs"))
     return Finding(
-        fields.required(row.get("VulnerabilityID"), "VulnerabilityID"),
+        identity,
         fields.text(row.get("PkgName"), "PkgName"),
         fields.text(row.get("InstalledVersion"), "InstalledVersion"),
         severity.of(row.get("Severity")),
-        fields.words(row.get("VendorIDs"), "VendorIDs"),
+        aliases,
+        related,
         fields.text(identifier.get("PURL"), "PURL") or None,
         source_package=sources.get(_key(row) or ""),
         chosen_from=fields.text(row.get("SeveritySource"), "SeveritySource").lower(),
