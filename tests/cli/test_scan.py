@@ -4,6 +4,7 @@ import json
 import os
 import time
 import xml.etree.ElementTree as ET
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -365,13 +366,24 @@ def test_the_report_is_attested_and_verifies(cli, image, key, write):
     for kind in ("vuln", "openvex"):
         assert cli("verify-attestation", "--type", kind, "--key", key.public, image.reference).code == 0
     said = cli("verify-attestation", "--type", "vuln", "--key", key.public, image.reference)
-    from base64 import b64decode
-
     statement = json.loads(b64decode(json.loads(said.out.splitlines()[0])["payload"]))
     assert statement["predicate"]["scanner"]["result"] == json.loads(report.read_bytes())
     assert statement["predicate"]["metadata"]["scanFinishedOn"] == json.loads(report.read_bytes())["CreatedAt"]
     again = write(statement, "attested.json")
     assert cli("scan", "--report", again, image.reference).code == 0
+
+
+@pytest.mark.parametrize(("peer", "format_"), [("cosign3", "bundle"), ("cosign3", "legacy"), ("cosign2", "legacy")])
+def test_cosign_reads_the_attested_report(request, cli, image, key, write, peer, format_):
+    cosign = request.getfixturevalue(peer)
+    report = write(trivy(image))
+    scan = ["scan", "--attest", "--key", key.private, "--format", format_, "--report", report]
+    assert cli(*scan, image.reference).code == 0
+    flags = ["--insecure-ignore-tlog=true", f"--new-bundle-format={'true' if format_ == 'bundle' else 'false'}"]
+    done = cosign("verify-attestation", "--type", "vuln", "--key", key.public, *flags, image.reference)
+    assert done.returncode == 0, done.stderr
+    statement = json.loads(b64decode(json.loads(done.stdout.splitlines()[0])["payload"]))
+    assert statement["predicate"]["scanner"]["result"]["ArtifactName"] == image.tagged
 
 
 def test_a_refused_image_gets_no_attestation(cli, image, key, write):
