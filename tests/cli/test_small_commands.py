@@ -111,7 +111,7 @@ def complete(tmp_path_factory):
 
 def test_bash_completes_commands(complete):
     assert {"sign", "verify", "env", "help"} <= complete("sealgate", "")
-    assert complete("sealgate", "verify-") == {"verify-blob"}
+    assert complete("sealgate", "verify-") == {"verify-attestation", "verify-blob", "verify-blob-attestation"}
     assert complete("sealgate", "-t", "3m", "versi") == {"version"}
     assert complete("sealgate", "registry", "") == {"serve"}
     assert "sign" in complete("sealgate", "help", "si")

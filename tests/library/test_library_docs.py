@@ -22,8 +22,8 @@ def test_the_examples_run(docker_registry, tmp_path, monkeypatch, adapter):
     if adapter == "aiohttp":
         pytest.importorskip("aiohttp")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sealgate.library.driving.choose", lambda _: adapter)
     monkeypatch.setattr("sealgate.library.client.choose", lambda _: adapter)
+    monkeypatch.setattr("sealgate.library.driving.choose", lambda _: adapter)
     private = sealgate.PrivateKey.generate()
     (tmp_path / "cosign.key").write_bytes(private.encrypt(b"secret"))
     (tmp_path / "cosign.pub").write_bytes(private.public_key.pem())

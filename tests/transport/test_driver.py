@@ -209,6 +209,15 @@ def test_a_machine_that_gives_no_more_threads_is_served_by_fewer(monkeypatch):
     assert driver.run(whole(), sender=nothing) == 40
 
 
+@pytest.fixture
+def _interruptible():
+    """A job in the background of a shell ignores SIGINT, and Python then leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_is_heard_while_requests_hang():
     over = threading.Event()
     tidied = []
