@@ -400,3 +400,74 @@ def test_the_verdict_on_attestations_is_as_its_schema_says(attesting):
     check(verdict)
     assert verdict["predicateType"] == SLSA
     assert {report["predicateType"] for report in verdict["signatures"]} == {SLSA, CUSTOM, None}
+
+
+# -- every check is leaned on
+
+
+def _agreeing_signature(signature, message, asked, hint):
+    from sealgate.verification.findings import Finding
+
+    return asked.keys[0], "ecdsa-p256-sha256", Finding("signature-verified", "passed", "agreed")
+
+
+def _agreeing_type(found, wanted):
+    from sealgate.verification.findings import Finding
+
+    return Finding("predicate-type-verified", "passed", "agreed")
+
+
+def _agreeing_subjects(found, digest):
+    return found.subjects
+
+
+KILLED = {
+    # a check, replaced by one that agrees: what it alone refuses is accepted then
+    "nothing": (None, set()),
+    "checks.verify_signature": (_agreeing_signature, {"another key", "empty signature"}),
+    "attestation._predicate_type": (_agreeing_type, set()),  # the verdict filters by the type once more
+    "statement.subjects_of": (_agreeing_subjects, {"another image"}),
+    "dsse.IN_TOTO": ("text/plain", {"another payload type"}),
+    "deny.DenyList.key": (lambda self, fingerprint: None, {"denied key"}),
+}
+
+
+@pytest.mark.parametrize("check", KILLED)
+def test_kill_switch_every_check_on_attestations_is_leaned_on(attesting, stranger, tmp_path, monkeypatch, check):
+    from sealgate import PublicKey
+    from sealgate.evidence import dsse, statement
+    from sealgate.verification import attestation, checks, deny
+
+    scene = attesting.scene
+    other = [{"digest": {"sha256": "0" * 64}}]
+    good = attesting.bundle()
+    cases = {
+        "another key": stranger.bundle(attesting.statement()),
+        "empty signature": {**good, "dsseEnvelope": {**good["dsseEnvelope"], "signatures": [{"sig": b64(b"x")}]}},
+        "another type": attesting.bundle(attesting.statement(CUSTOM)),
+        "another image": attesting.bundle(attesting.statement(subject=other)),
+        "another payload type": attesting.bundle(payload_type="text/plain"),
+        "denied key": good,
+    }
+    fingerprint = PublicKey.from_pem(attesting.signer.path.read_bytes()).fingerprint
+    (tmp_path / "deny").write_text(f"key {fingerprint} leaked\n")
+    images = {}
+    for number, (name, bundle) in enumerate(cases.items()):
+        repository = f"team/killed{number}"
+        image = scene.honest.put_manifest(repository, scene.image.raw)
+        scene.honest.put_referrer(repository, image, compact(bundle), artifact_type=BUNDLE)
+        images[name] = f"{scene.registry.host}/{repository}@{image.digest}"
+    agreeing, expected = KILLED[check]
+    holders = {"checks": checks, "attestation": attestation, "statement": statement, "dsse": dsse, "deny": deny}
+    if agreeing is not None:
+        holder, *names = check.split(".")
+        target = holders[holder]
+        for name in names[:-1]:
+            target = getattr(target, name)
+        monkeypatch.setattr(target, names[-1], agreeing)
+    accepted = set()
+    for name, image in images.items():
+        words = ("--deny", str(tmp_path / "deny")) if name == "denied key" else ()
+        if attesting.verify(*words, image=image).exit_code == 0:
+            accepted.add(name)
+    assert accepted == expected

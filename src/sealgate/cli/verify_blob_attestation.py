@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from sealgate.digest import Digest
 
 HELP = """Verify what was signed about a file with a key; no service is contacted. The attestation is a Sigstore bundle, a DSSE
-envelope, or cosign's older bundle around one. "Verified OK" and the verdict go to stderr. Exit codes: 0 verified, 12 no
-attestation that satisfies, 15 no usable key, 16 denied, 1 no such file, 2 wrong usage."""
+envelope, or cosign's older bundle around one. "Verified OK" and the verdict go to stderr. Exit codes: 0 verified, 10
+what was given is no attestation, 12 none that satisfies, 15 no usable key, 16 denied, 1 no such file, 2 wrong usage."""
 
 OUTPUTS = ("text", "json", "verdict", "human", "sarif", "junit")
 

@@ -216,13 +216,17 @@ def decide(
         noun="attestation",
     )
     found = found._replace(requirement=describe(requirement, wanted), signatures=reports, predicate_type=wanted)
-    unmet = _unmet(candidates) if found.accepted else None
-    if unmet is not None:
+    unmet = _unmet(candidates)
+    if unmet is not None and found.exit_code in {
+        0,
+        12,
+    }:  # what is nearest to success is what a person will want to mend
+        which = "another" if found.accepted else "an"
         return found._replace(
             outcome="refused",
             code=unmet.code,
             exit_code=12,
-            summary=f"another attestation of type {wanted}, good in all else, {unmet.message}",
+            summary=f"{which} attestation of type {wanted}, good in all else, {unmet.message}",
             hint=CODES[unmet.code],
         )
     if found.code != "no-attestation":
