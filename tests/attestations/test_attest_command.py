@@ -310,3 +310,29 @@ def test_attach_refuses_what_could_help_nobody(attest, sealgate, image, docker_r
         assert sealgate("attach", "attestation", "--attestation", tmp_path / "bad", image.reference).returncode == 1
     assert sealgate(*attach, image.reference).returncode == 0
     assert len(attached(image)) == 1
+
+
+def test_replace_takes_nothing_else_along(attest, verify, image, stranger, docker_registry):
+    """A layer listed twice, one of which is the very Statement; a referrer that carries somebody else's bundle too."""
+    client = Client(docker_registry)
+    attest("--format", "both", image.reference, check=True)
+    attest("--format", "both", image.reference, key=stranger, check=True)
+    tag = image.digest.replace(":", "-")
+    legacy = json.loads(client.get_manifest(image.repository, tag + ".att").body)
+    twin = {**legacy["layers"][0], "annotations": {**legacy["layers"][0]["annotations"], "note": "twice"}}
+    legacy["layers"].append(twin)
+    client.put_manifest(image.repository, tag + ".att", json.dumps(legacy).encode(), legacy["mediaType"])
+    attest("--format", "legacy", "--replace", image.reference, check=True)
+    assert verify("--new-bundle-format=false", image.reference).returncode == 0
+    assert verify("--new-bundle-format=false", image.reference, key=stranger).returncode == 0
+
+    index = json.loads(client.get_manifest(image.repository, tag).body)
+    manifests = [json.loads(client.get_manifest(image.repository, each["digest"]).body) for each in index["manifests"]]
+    both = {**manifests[0], "layers": [manifest["layers"][0] for manifest in manifests]}
+    raw = json.dumps(both).encode()
+    digest = client.put_manifest(image.repository, None, raw, both["mediaType"])
+    index["manifests"] = [{"mediaType": both["mediaType"], "digest": digest, "size": len(raw)}]
+    client.put_manifest(image.repository, tag, json.dumps(index).encode(), index["mediaType"])
+    attest("--replace", image.reference, predicate="-", input='{"newer": 1}', check=True)
+    assert verify(image.reference, key=stranger).returncode == 0
+    assert digest in [entry["digest"] for entry in attached(image)]

@@ -134,15 +134,17 @@ class _Work(NamedTuple):
             for problem in found.problems:
                 raise problem  # what stands there must be known, or entries could be lost
         made: list[Attestation] = []
-        gone: dict[Digest, Attachment] = {}
+        gone: list[Attachment] = []
+        kept: list[Attachment] = []
         for signer in self.signers:
             asked = Asked(self.image.digest, (SignedBy(signer.public_key, "the key"),), (), False, deny.NOTHING, None)
             standing = self._judged(found, asked, attested)
             for format_ in self.options.formats:
                 same = [at for at, report in standing if report.format == format_ and _says(report, payload)]
                 others = [at for at, report in standing if report.format == format_ and at not in same[:1]]
+                kept += same[:1]
                 if self.replace:
-                    gone |= {at.layer.digest: at for at in others if at.layer is not None}
+                    gone += others
                 one = Attestation(
                     f"{self.where.store.name}@{self.image.digest}", self.image.digest, format_,
                     signer.public_key.fingerprint, attested.predicate_type, b"", False, self.where.signatures.name,
@@ -153,9 +155,10 @@ class _Work(NamedTuple):
                         content=await self._sealed(payload, signer, asked, attested, format_), added=self.options.upload
                     )
                 made.append(one)
+        gone = _giving_way(gone, kept, found.attachments if found is not None else ())
         if found is not None and (gone or any(one.added for one in made)):
             told(f"Pushing attestation to: {self.where.signatures.name}")
-            await self._publish(made, list(gone.values()), attested.predicate_type, api=found.referrers_api)
+            await self._publish(made, gone, attested.predicate_type, api=found.referrers_api)
         return made
 
     async def _standing(self, payload: bytes) -> attachments.Found:
@@ -260,6 +263,22 @@ async def seal(payload: bytes, signer: Signer, format_: Format) -> bytes:
     if format_ == "bundle":
         return bundles.encode_dsse(envelope, hint=signer.public_key.hint)
     return dsse.encode(envelope)
+
+
+def _giving_way(gone: list[Attachment], kept: list[Attachment], everything: tuple[Attachment, ...]) -> list[Attachment]:
+    """Of `gone`, what can go without taking anything else along: a layer by its digest, a referrer with all its layers."""
+    layers = {(at.origin, at.layer.digest) for at in kept if at.layer is not None}
+    places = {(at.manifest, at.position) for at in gone}
+    shared = {at.manifest for at in everything if (at.manifest, at.position) not in places}
+    found = []
+    for at in gone:
+        if at.origin == "referrer":
+            stays = at.manifest in shared
+        else:
+            stays = at.layer is None or (at.origin, at.layer.digest) in layers
+        if not stays:
+            found.append(at)
+    return found
 
 
 def _says(report: SignatureReport, payload: bytes) -> bool:
