@@ -50,6 +50,8 @@ bench: develop peers ## measure side by side with cosign
 
 docs: develop ## write the generated pages of docs/
 	@$(BIN)/python tools/reference.py
+	@$(BIN)/python tools/bypasses.py
+	@$(BIN)/python tests/matrix/declared.py
 
 lock: ## renew requirements/ (uv must be on PATH); releases of the last week are left out
 	@sh tools/lock.sh

@@ -52,6 +52,7 @@
     │   └── PasswordError             key-password
     ├── SigningError                  signing-failed            1
     │   └── NotKeptError              entry-not-kept                a shared tag kept losing our entry
+    ├── TagExistsError                tag-exists                1   a tag points to something else already
     ├── NoSignatureError              no-signature             10
     ├── NoAttestationError            no-attestation           10
     ├── NoMatchingSignatureError      no-matching-signature    12

@@ -82,7 +82,12 @@ class Context:
         """Drive a flow to its end, within the command's time-out."""
         from sealgate.transport import driver
 
-        return driver.run(flow, sender=self.client().send, seconds=self.seconds)
+        try:
+            sender = self.client().send
+        except BaseException:
+            flow.close()
+            raise
+        return driver.run(flow, sender=sender, seconds=self.seconds)
 
     def client(self) -> HttpClient:
         """The HTTP adapter of this command, with the proxies of the environment."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sealgate.cli.text import printable
+from sealgate.cli.text import printable, printable_json
 
 if TYPE_CHECKING:
     from sealgate.errors import SealgateError
@@ -77,7 +77,7 @@ def document(decisions: list[Decision]) -> str:
     import json
 
     found = [_decision(decision) for decision in decisions]
-    return json.dumps(found[0] if len(found) == 1 else found, ensure_ascii=False, indent=2)
+    return printable_json(json.dumps(found[0] if len(found) == 1 else found, ensure_ascii=False, indent=2))
 
 
 def _decision(decision: Decision) -> dict[str, Any]:
@@ -168,15 +168,12 @@ def sarif(decisions: list[Decision]) -> str:
     for result in results:
         result["ruleIndex"] = order.index(result["ruleId"])
     driver = {"name": "sealgate", "version": __version__, "rules": list(rules.values())}
-    return json.dumps(
-        {
-            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-            "version": "2.1.0",
-            "runs": [{"tool": {"driver": driver}, "results": results}],
-        },
-        ensure_ascii=False,
-        indent=2,
-    )
+    document = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results}],
+    }
+    return printable_json(json.dumps(document, ensure_ascii=False, indent=2))
 
 
 def _result(decision: Decision, rule: str, level: str, text: str) -> dict[str, Any]:

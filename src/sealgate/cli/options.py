@@ -49,6 +49,16 @@ class CommandParser(argparse.ArgumentParser):
             setattr(found, dest, value)
         return found, unknown
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse, but unknown options are named without their values: a misspelt one may carry a password (W34)."""
+        found, unknown = self.parse_known_args(args, namespace)
+        options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+        if options:
+            self.error(f"unknown option {', '.join(options)}")
+        if unknown:
+            self.error(f"{len(unknown)} argument{'s' if len(unknown) > 1 else ''} too many")
+        return found
+
     def error(self, message: str) -> NoReturn:
         """Wrong usage."""
         raise UsageError(message, hint=f"`{self.prog} --help` lists the options")

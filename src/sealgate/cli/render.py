@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TextIO
 
-from sealgate.cli.text import Style, printable
+from sealgate.cli.text import Style, printable, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +103,7 @@ def cosign(verdicts: list[Verdict], *, text: bool) -> str:
             parts += [encoding_json(payload) + "\n" for payload in payloads]
         else:
             parts.append("\n" + encoding_json(payloads) + "\n")
-    return "".join(parts)
+    return printable_json("".join(parts))
 
 
 def envelopes(verdicts: list[Verdict]) -> str:
@@ -140,7 +140,7 @@ def documents(verdicts: list[Verdict]) -> str:
     import json
 
     found = [verdict.as_json() for verdict in verdicts]
-    return json.dumps(found[0] if len(found) == 1 else found, ensure_ascii=False, indent=2)
+    return printable_json(json.dumps(found[0] if len(found) == 1 else found, ensure_ascii=False, indent=2))
 
 
 def sarif(verdicts: list[Verdict]) -> str:
@@ -174,7 +174,7 @@ def sarif(verdicts: list[Verdict]) -> str:
         "version": "2.1.0",
         "runs": [{"tool": {"driver": driver}, "results": results}],
     }
-    return json.dumps(document, ensure_ascii=False, indent=2)
+    return printable_json(json.dumps(document, ensure_ascii=False, indent=2))
 
 
 def junit(verdicts: list[Verdict]) -> str:

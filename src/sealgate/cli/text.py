@@ -13,6 +13,18 @@ def printable(text: str, *, most: int = limits.TEXT_CHARS) -> str:
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
+def printable_json(text: str) -> str:
+    """JSON that means the same, with every control, format and bidirectional character inside its strings escaped (X10)."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
 class Style:
     """ANSI styles, or nothing at all. Colour is never the only signal."""
 

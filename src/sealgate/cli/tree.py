@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sealgate.cli.options import add_flag
 from sealgate.cli.registries import add_registry_arguments, images
-from sealgate.cli.text import printable
+from sealgate.cli.text import printable, printable_json
 from sealgate.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     if arguments.output == "json":
         import json
 
-        context.out(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
+        context.out(printable_json(json.dumps(found.as_json(), ensure_ascii=False, indent=2)))
     else:
         for line in text(found, arguments.image):
             context.out(line)
