@@ -1,0 +1,1 @@
+"""Where trust roots come from: files, TUF, the environment."""
