@@ -1,7 +1,7 @@
 """Runs the user's own scanner. The one module of this room that touches the world.
 
-No shell; an environment of what the scanner needs and nothing of ours (no password, no token); an empty folder to work in, so
-that no configuration or ignore file that lies about makes findings vanish; bounds of time and output.
+It gets an environment of what it needs and nothing of ours (no password, no token); no configuration or ignore file that lies
+about makes findings vanish. How it is run and bounded: `sealgate.program`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from sealgate import limits
+from sealgate import limits, program
 from sealgate.errors import ScannerError, UsageError
 
 Name = Literal["trivy", "grype"]
@@ -24,8 +24,6 @@ _PASSED = frozenset(
     GRYPE_REGISTRY_AUTH_AUTHORITY GRYPE_REGISTRY_AUTH_USERNAME GRYPE_REGISTRY_AUTH_PASSWORD GRYPE_REGISTRY_AUTH_TOKEN
     GRYPE_REGISTRY_INSECURE_SKIP_TLS_VERIFY GRYPE_REGISTRY_INSECURE_USE_HTTP GRYPE_REGISTRY_CA_CERT""".split()
 )
-_PAUSE = 0.05
-_SAID = 2000
 
 
 class Scanner(NamedTuple):
@@ -71,54 +69,11 @@ def command(scanner: Scanner, *, reference: str | None, layout: tuple[str, str] 
 
 def run(words: list[str], *, environ: Mapping[str, str], seconds: float) -> bytes:
     """What the scanner printed, at most `limits.SCAN_REPORT_BYTES`. Raises `ScannerError`."""
-    import os
-    import subprocess
-    import tempfile
-    import time
-
-    with tempfile.TemporaryDirectory(prefix="sealgate-scan-") as folder:
-        out_path, err_path = os.path.join(folder, "out"), os.path.join(folder, "err")
-        empty = os.path.join(folder, "work")
-        os.mkdir(empty)
-        with open(out_path, "wb") as out, open(err_path, "wb") as err:
-            try:
-                process = subprocess.Popen(
-                    words,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    cwd=empty,
-                    env={name: value for name, value in environ.items() if name in _PASSED},
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise ScannerError(f"{words[0]} cannot be run: {error.strerror}") from error
-            try:
-                end = time.monotonic() + seconds
-                # WNOWAIT: it stays a zombie, so that its process group is still its own when `_end` ends it.
-                while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-                    if time.monotonic() > end:
-                        raise ScannerError(f"{words[0]} took longer than {seconds:g} seconds", hint="--scan-timeout")
-                    if max(os.fstat(out.fileno()).st_size, os.fstat(err.fileno()).st_size) > limits.SCAN_REPORT_BYTES:
-                        raise ScannerError(f"{words[0]} said more than {limits.SCAN_REPORT_BYTES} bytes")
-                    time.sleep(_PAUSE)
-            finally:
-                _end(process.pid)
-                process.wait()
-        if process.returncode != 0:
-            with open(err_path, "rb") as err:
-                said = err.read(64 * 1024)[-_SAID:].decode("utf-8", "replace").strip()
-            raise ScannerError(f"{words[0]} failed with {process.returncode}: {said or 'it did not say why'}")
-        with open(out_path, "rb") as out:
-            return out.read(limits.SCAN_REPORT_BYTES + 1)
-
-
-def _end(group: int) -> None:
-    """End what is left of the scanner and what it started: it leads a process group of its own."""
-    import os
-    import signal
-
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
+    return program.run(
+        words,
+        environ={name: value for name, value in environ.items() if name in _PASSED},
+        seconds=seconds,
+        most=limits.SCAN_REPORT_BYTES,
+        error=ScannerError,
+        hint="--scan-timeout",
+    )
