@@ -15,7 +15,8 @@
     │   ├── RealmError                realm-refused                 a token service that must not be asked
     │   ├── RedirectError             redirect-refused
     │   ├── AddressError              address-refused               a public name that leads inward
-    │   └── ScannerError              scanner-failed                no scanner, or it did not come to an end
+    │   ├── ScannerError              scanner-failed                no scanner, or it did not come to an end
+    │   └── GeneratorError            generator-failed              no SBOM generator, as above
     ├── NotFoundError                 not-found                 1
     │   └── ImageNotFoundError        image-not-found          11
     ├── ContentError                  content-invalid           1   bytes from outside that cannot be believed
@@ -33,6 +34,7 @@
     │   ├── StatementInvalidError     statement-invalid
     │   ├── LayoutInvalidError        layout-invalid
     │   ├── WorkloadInvalidError      workload-invalid              a Kubernetes manifest or Dockerfile
+    │   ├── SbomInvalidError          sbom-invalid                  an SBOM that cannot be believed, or read here
     │   ├── ReportInvalidError        report-invalid           16   a scan report that cannot be believed
     │   │   ├── ReportUnsupportedError    report-unsupported            not a scan report, or of a format not read here
     │   │   ├── ReportEmptyError          report-empty                  nothing shows that the scanner looked
@@ -55,6 +57,7 @@
     ├── TagExistsError                tag-exists                1   a tag points to something else already
     ├── NoSignatureError              no-signature             10
     ├── NoAttestationError            no-attestation           10
+    │   └── NoSbomError               no-sbom                  10
     ├── NoMatchingSignatureError      no-matching-signature    12
     ├── RefusedError                  refused                  16
     │   └── VulnerableError           vulnerabilities-found
@@ -176,6 +179,12 @@ class ScannerError(UnavailableError):
     code = "scanner-failed"
 
 
+class GeneratorError(UnavailableError):
+    """No SBOM generator is there, or it failed, took too long, said too much, or wrote about another image."""
+
+    code = "generator-failed"
+
+
 class NotFoundError(SealgateError):
     """A thing that was asked for by name does not exist."""
 
@@ -277,6 +286,12 @@ class WorkloadInvalidError(ContentError):
     """A Kubernetes manifest or a Dockerfile of which nobody can say for sure which images it uses."""
 
     code = "workload-invalid"
+
+
+class SbomInvalidError(ContentError):
+    """An SBOM that is malformed, cut off, contradicts itself, or is of a format or version that is not read here."""
+
+    code = "sbom-invalid"
 
 
 class ReportInvalidError(ContentError):
@@ -416,6 +431,12 @@ class NoAttestationError(SealgateError):
 
     code = "no-attestation"
     exit_code = 10
+
+
+class NoSbomError(NoAttestationError):
+    """No SBOM is attached that can be read: nobody knows what is in the image."""
+
+    code = "no-sbom"
 
 
 class NoMatchingSignatureError(SealgateError):

@@ -22,6 +22,12 @@ BLOB_BYTES = 64 * 1024 * 1024 * 1024
 SIGNED_FILE_BYTES = 256 * 1024 * 1024
 """A file that an Ed25519 key signs or verifies: the one kind of key that needs all of it in memory."""
 
+# Keyless
+LOG_ENTRIES = 32
+"""Log entries that one signature may carry (sigstore-go's bound)."""
+TIMESTAMPS = 32
+"""As log entries."""
+
 # JSON
 JSON_DEPTH = 64
 JSON_NUMBER_CHARS = 40
@@ -45,6 +51,18 @@ SCAN_SECONDS = 900.0
 IGNORE_FILE_BYTES = 1024 * 1024
 FEED_BYTES = 64 * 1024 * 1024
 """A KEV or EPSS file, unpacked."""
+
+# SBOMs
+SBOM_BYTES = 32 * 1024 * 1024
+"""One SBOM, with the Statement or envelope around it; of what is attached, what `COSIGN_MAX_ATTACHMENT_SIZE` allows counts too."""
+SBOM_SECONDS = 900.0
+"""How long an SBOM generator may take for one image."""
+SBOM_VALUES = 1_000_000
+SBOM_PACKAGES = 200_000
+SBOM_DEPTH = 32
+"""Components within components."""
+SBOM_WAITING_BYTES = 24 * 1024 * 1024
+"""SBOMs of several images that are fetched at once, before they are read one at a time."""
 
 # Conditions (policies of users, evaluated in a child process)
 CONDITION_BYTES = 1024 * 1024
