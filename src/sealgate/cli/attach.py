@@ -1,4 +1,4 @@
-"""`sealgate attach signature|attestation`: put what was made elsewhere where verifiers look."""
+"""`sealgate attach signature|attestation|sbom`: put what was made elsewhere where verifiers and readers look."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import argparse
 
     from sealgate.artifacts.attach import AttachedSignature, AttachOptions
+    from sealgate.artifacts.attach_sbom import AttachedSbom
     from sealgate.cli.context import Context
     from sealgate.oci.images import Images
 
@@ -20,8 +21,8 @@ HELP = "Attach what was made elsewhere to an image."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`signature IMAGE`, `attestation IMAGE` and their options."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="signature|attestation")
+    """`signature IMAGE`, `attestation IMAGE`, `sbom IMAGE` and their options."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="signature|attestation|sbom")
     signature = commands.add_parser(
         "signature",
         description="Attach a signature that was made elsewhere: a payload (`sealgate generate`) with its signature under "
@@ -70,12 +71,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long a shared tag must stand unchanged before we let go (0.15s alone, 1s with others)",
     )  # fmt: skip
     add_registry_arguments(attestation)
+    sbom = commands.add_parser(
+        "sbom",
+        description="Attach an SBOM under the .sbom tag, in place of what is there, or as a referrer: as cosign does, signed "
+        "by nobody. `sealgate attest` or `sealgate sbom --attest` sign it.",
+        help="attach an unsigned SBOM",
+    )
+    sbom.add_argument("image", metavar="IMAGE", help="registry/repository[:tag][@digest], oci:DIR or oci-archive:FILE")
+    sbom.add_argument("--sbom", metavar="FILE", help="the SBOM; - is stdin")
+    sbom.add_argument("--type", default="spdx", metavar="TYPE", help="spdx, cyclonedx or syft (spdx)")
+    sbom.add_argument("--input-format", metavar="FORMAT", help="json, xml or text (what the content looks like)")
+    sbom.add_argument(
+        "--registry-referrers-mode", choices=("legacy", "oci-1-1"), default="legacy",
+        help="under the .sbom tag, or as a referrer (legacy)",
+    )  # fmt: skip
+    sbom.add_argument("--attachment-tag-prefix", default="", metavar="PREFIX", help="prefix of the .sbom tag")
+    add_registry_arguments(sbom)
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
-    """Attach a signature, or attestations."""
+    """Attach a signature, attestations, or an SBOM."""
     if arguments.action == "attestation":
         return _run_attestation(arguments, context)
+    if arguments.action == "sbom":
+        return _run_sbom(arguments, context)
     if arguments.rekor_response or arguments.tsr:
         raise UsageError("log entries and timestamps cannot be attached apart from a bundle", hint="--bundle FILE")
     if not (arguments.payload or arguments.bundle) or (arguments.payload and arguments.bundle):
@@ -119,6 +138,53 @@ async def _attach_attestations(
         given += documents(read_file(path, limit=limit), what=path, limit=limit)
     options = await _options(arguments, context)
     return await attach_attestations(await opened.open(arguments.image, writable=True), given, options)
+
+
+DEPRECATED = (
+    "WARNING: SBOM attachments are deprecated by cosign (https://github.com/sigstore/cosign/issues/2755): "
+    "SBOM attestations are the way, which are signed."
+)
+
+
+def _run_sbom(arguments: argparse.Namespace, context: Context) -> int:
+    from sealgate.artifacts import attach_sbom
+    from sealgate.cli.predicate import read
+
+    if not arguments.sbom:
+        raise UsageError("nothing to attach", hint="--sbom FILE")
+    context.err(DEPRECATED)
+    content = read(arguments.sbom, context, limit=sbom_limit(context))
+    media_type = attach_sbom.media_type(arguments.type, arguments.input_format, content)
+    context.err(
+        "WARNING: attaching an SBOM this way does not sign it. "
+        f"`sealgate attest --predicate {arguments.sbom} --type {_ATTESTED[arguments.type]} --key KEY IMAGE` does."
+    )
+    with ExitStack() as closing:
+        done = context.run(_attach_sbom(arguments, content, media_type, images(arguments, context, closing)))
+    context.err(f"Uploading SBOM file for [{done.image}] to [{done.stored}] with mediaType [{done.media_type}].")
+    if done.replaced:
+        context.err("note: another SBOM was there, which is gone now")
+    return 0
+
+
+_ATTESTED = {"spdx": "spdxjson", "cyclonedx": "cyclonedx", "syft": "https://syft.dev/bom"}
+
+
+def sbom_limit(context: Context) -> int:
+    """The largest SBOM that is read: `COSIGN_MAX_ATTACHMENT_SIZE` where that is set."""
+    from sealgate import limits
+
+    return blob_limit(context) if context.environ.get("COSIGN_MAX_ATTACHMENT_SIZE") else limits.SBOM_BYTES
+
+
+async def _attach_sbom(arguments: argparse.Namespace, content: bytes, media_type: str, opened: Images) -> AttachedSbom:
+    from sealgate.artifacts import attach_sbom
+
+    image = await opened.open(arguments.image, writable=True)
+    return await attach_sbom.attach(
+        image, content, media_type,
+        referrer=arguments.registry_referrers_mode == "oci-1-1", prefix=arguments.attachment_tag_prefix,
+    )  # fmt: skip
 
 
 async def _options(arguments: argparse.Namespace, context: Context) -> AttachOptions:

@@ -1,4 +1,4 @@
-"""`sealgate download signature|attestation`: what is attached to an image, as it is."""
+"""`sealgate download signature|attestation|sbom`: what is attached to an image, as it is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sealgate.errors import UnavailableError
 if TYPE_CHECKING:
     import argparse
 
+    from sealgate.artifacts.attach_sbom import Sbom
     from sealgate.artifacts.download import Downloaded
     from sealgate.cli.context import Context
     from sealgate.oci.images import Images
@@ -20,8 +21,8 @@ HELP = "Download what is attached to an image. Nothing is verified."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`signature IMAGE`, `attestation IMAGE` and their options."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="signature|attestation")
+    """`signature IMAGE`, `attestation IMAGE`, `sbom IMAGE` and their options."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="signature|attestation|sbom")
     signature = commands.add_parser(
         "signature",
         description="Print every signature of an image, one JSON document a line, as cosign does: bundles as they are, "
@@ -46,10 +47,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     attestation.add_argument("--platform", metavar="OS/ARCH", help="of this platform's image of an index")
     attestation.add_argument("--attachment-tag-prefix", default="", metavar="PREFIX", help="prefix of the .att tag")
     add_registry_arguments(attestation)
+    sbom = commands.add_parser(
+        "sbom",
+        description="Print the SBOM that is attached to an image, as it is: under cosign's .sbom tag or as a referrer of "
+        "cosign or another tool. It is signed by nobody. `sealgate sbom show` reads SBOMs wherever they are, attestations "
+        "too. Exit codes: 10 there is none, 14 not everything could be asked for.",
+        help="download an unsigned SBOM",
+    )
+    sbom.add_argument("image", metavar="IMAGE", help="registry/repository[:tag][@digest], oci:DIR or oci-archive:FILE")
+    sbom.add_argument("--platform", metavar="OS/ARCH", help="of this platform's image of an index")
+    sbom.add_argument("--attachment-tag-prefix", default="", metavar="PREFIX", help="prefix of the .sbom tag")
+    add_registry_arguments(sbom)
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Print the lines; what could not be brought goes to stderr."""
+    if arguments.action == "sbom":
+        return _run_sbom(arguments, context)
     with ExitStack() as closing:
         found = context.run(_download(arguments, context, images(arguments, context, closing)))
     for line in found.lines:
@@ -57,6 +71,32 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     for problem in found.problems:
         context.stderr.write(f"Error: {printable(problem.message, most=2000)} [{problem.code}]\n")
     return UnavailableError.exit_code if any(isinstance(each, UnavailableError) for each in found.problems) else 0
+
+
+def _run_sbom(arguments: argparse.Namespace, context: Context) -> int:
+    from sealgate.cli.attach import DEPRECATED
+
+    context.err(DEPRECATED)
+    context.err(
+        "WARNING: nothing says who made this SBOM. `sealgate verify-attestation --type spdxjson` gives one that is signed."
+    )
+    with ExitStack() as closing:
+        found = context.run(_sbom(arguments, context, images(arguments, context, closing)))
+    context.err(f"Found SBOM of media type: {printable(found.media_type)}")
+    for other in found.others:
+        context.err(f"note: there is another one: {printable(other, most=600)}")
+    context.out_bytes(found.content)
+    return 0
+
+
+async def _sbom(arguments: argparse.Namespace, context: Context, opened: Images) -> Sbom:
+    from sealgate.artifacts import attach_sbom
+    from sealgate.cli.attach import sbom_limit
+
+    image = await opened.open(arguments.image)
+    return await attach_sbom.fetch(
+        image, platform=arguments.platform, prefix=arguments.attachment_tag_prefix, limit=sbom_limit(context)
+    )
 
 
 async def _download(arguments: argparse.Namespace, context: Context, opened: Images) -> Downloaded:
