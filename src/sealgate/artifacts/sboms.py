@@ -152,16 +152,17 @@ async def _read(
 
 
 def reading_of(document: AttachedDocument, known: frozenset[Digest], *, statement: Statement | None = None) -> Reading:
-    """`read_document` as a value; `known`: the digests by which the image is known."""
+    """`read_document` as a value; `known`: the digests by which the image is known, none for a file."""
     bare = document._replace(content=b"")
     try:
         sbom = read_document(document, statement=statement)
     except SealgateError as error:
         return Reading(bare, None, error, None)
+    if not known:
+        return Reading(bare, sbom, None, None)
     about = sbom.is_about(known)
-    if statement is not None and known:
-        named = any(statements.matches(statement, digest) for digest in known)
-        about = False if about is False or not named else True  # noqa: SIM211 - three values go in
+    if statement is not None:
+        about = about is not False and any(statements.matches(statement, digest) for digest in known)
     return Reading(bare, sbom, None, about)
 
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "attest-blob": ("attest_blob", "Sign what is known about files"),
     "verify-blob-attestation": ("verify_blob_attestation", "Verify what was signed about a file"),
     "scan": ("scan", "Judge what a scanner found in images"),
+    "sbom": ("sbom", "Make SBOMs of images, and read attached ones"),
     "tree": ("tree", "List what is attached to an image"),
     "triangulate": ("triangulate", "Print where an image's signatures are"),
     "download": ("download", "Download what is attached to an image"),

@@ -16,6 +16,8 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=_Formatter, **settings)
         self._leave = leave
         self.commands: argparse._SubParsersAction[argparse.ArgumentParser] | None = None
+        self.default_command: str | None = None
+        """Of a group: the command that is meant where none is named."""
 
     def add_subparsers(self, **settings: Any) -> Any:
         """Commands of a group: parsers of this class that leave as this one does."""
@@ -31,6 +33,9 @@ class CommandParser(argparse.ArgumentParser):
         values: dict[str, bool] = {}
         rest: list[str] = []
         words = list(args if args is not None else [])
+        known = {"-h", "--help", *(self.commands.choices if self.commands is not None else ())}
+        if self.default_command is not None and words and words[0] not in known:
+            words.insert(0, self.default_command)
         for position, word in enumerate(words):
             if word == "--":
                 rest += words[position:]

@@ -32,8 +32,9 @@ class Difference(NamedTuple):
     """Packages of which there are other versions now; `before` and `after` have what the other side has not."""
     licenses: tuple[Change, ...]
 
-    def __bool__(self) -> bool:
-        """Whether anything differs."""
+    @property
+    def differs(self) -> bool:
+        """Whether anything does."""
         return any(self)
 
 
