@@ -94,7 +94,14 @@ async def _download(
 ) -> Downloaded:
     found: list[Found] = await flow.gather(
         [
-            attachments.find(store, digest, suffixes=(suffix,), prefix=prefix, blob_limit=blob_limit)
+            attachments.find(
+                store,
+                digest,
+                suffixes=(suffix,),
+                prefix=prefix,
+                blob_limit=blob_limit,
+                envelopes=suffix == attachments.ATTESTATIONS,
+            )
             for store in attacheds.stores_of(image)
         ]
     )

@@ -26,6 +26,14 @@ BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"
 """Every version of a Sigstore bundle's media type begins so."""
 SIMPLE_SIGNING_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 ENVELOPE_TYPE = "application/vnd.dsse.envelope.v1+json"
+_ENVELOPES = (
+    "application/vnd.dsse.envelope",
+    "application/vnd.in-toto+json",
+    "application/vnd.in-toto.",
+)
+"""What media types of DSSE envelopes with in-toto Statements begin with (in-toto attestation framework, bundle.md)."""
+_BUILDKIT_TYPE = "application/vnd.docker.attestation.manifest.v1+json"
+"""BuildKit's bare Statements, which nobody signed, bear the same media type as envelopes do."""
 OCI11_SIGNATURE_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
 """Config media type of cosign's experimental OCI 1.1 signatures."""
 
@@ -58,6 +66,13 @@ class Attachment(NamedTuple):
             return True
         return self.layer is not None and self.layer.media_type == SIMPLE_SIGNING_TYPE
 
+    @property
+    def may_be_envelope(self) -> bool:
+        """Whether a referrer says that it is an envelope as such, in no bundle: how other tools attach attestations."""
+        if self.origin != "referrer" or self.is_bundle or self.layer is None or self.artifact_type == _BUILDKIT_TYPE:
+            return False
+        return self.layer.media_type.startswith(_ENVELOPES) or (self.artifact_type or "").startswith(_ENVELOPES)
+
 
 class Found(NamedTuple):
     """Everything found on one image, in a stable order, and what could not be asked."""
@@ -87,6 +102,7 @@ async def find(
     blob_limit: int = limits.EVIDENCE_BYTES,
     referrers: bool = True,
     fetch_layers: bool = True,
+    envelopes: bool = False,
     at_hand: Mapping[Digest, bytes] | None = None,
 ) -> Found:
     """Find what hangs on `image` in `store`: one wave of listings at once, then manifests and layers as they are known.
@@ -94,10 +110,12 @@ async def find(
     Referrers are looked for by the API and by the fallback tag, both: signatures made before a registry got the API
     stay visible. At most `ATTACHMENTS` are brought.
 
+    `envelopes`: referrers that are envelopes as such are fetched as well; they are attestations, never signatures.
+
     `at_hand`: contents by the digest that they hash to. A layer of such a digest has that content, whoever brings it, and is
     not fetched.
     """
-    finder = _Finder(store, image, blob_limit, fetch_layers=fetch_layers, at_hand=at_hand or {})
+    finder = _Finder(store, image, blob_limit, fetch_layers=fetch_layers, envelopes=envelopes, at_hand=at_hand or {})
     wanted = list(suffixes)
     listings = [finder.by_referrers()] if referrers else []
     outcomes = await flow.settle([*listings, *(finder.by_tag(suffix, prefix) for suffix in wanted)])
@@ -141,12 +159,14 @@ async def _by_fallback(store: Store, image: Digest) -> list[Descriptor]:
 
 class _Finder:
     def __init__(
-        self, store: Store, image: Digest, blob_limit: int, *, fetch_layers: bool, at_hand: Mapping[Digest, bytes]
-    ) -> None:
+        self, store: Store, image: Digest, blob_limit: int, *, fetch_layers: bool, envelopes: bool,
+        at_hand: Mapping[Digest, bytes],
+    ) -> None:  # fmt: skip
         self._store = store
         self._image = image
         self._blob_limit = blob_limit
         self._fetch_layers = fetch_layers
+        self._envelopes = envelopes
         self._at_hand = at_hand
         self._blobs: dict[tuple[Digest, int], flow.Once[bytes]] = {}
         self._count = 0
@@ -212,7 +232,9 @@ class _Finder:
 
     async def _layer(self, found: Attachment) -> Attachment:
         layer = found.layer
-        if layer is None or found.problem is not None or not self._fetch_layers or not found.may_be_evidence:
+        if layer is None or found.problem is not None or not self._fetch_layers:
+            return found
+        if not found.may_be_evidence and not (self._envelopes and found.may_be_envelope):
             return found
         try:
             if layer.size > self._blob_limit:

@@ -32,7 +32,7 @@ class Evidence(NamedTuple):
         digest = str(layer.digest if layer is not None else self.attachment.manifest)
         if self.attachment.origin != "referrer":
             return f".{self.attachment.origin} #{self.attachment.position} {digest}"
-        return f"{self.format} {digest}"
+        return f"{'envelope' if self.attachment.may_be_envelope else self.format} {digest}"
 
 
 def read(attachment: Attachment) -> Evidence | None:
@@ -56,7 +56,9 @@ def read(attachment: Attachment) -> Evidence | None:
 
 
 def read_attestation(attachment: Attachment) -> Evidence | None:
-    """Parse an attachment: a bundle, or the envelope of an `.att` layer; None when it is no attestation in any format.
+    """Parse an attachment: a bundle, or an envelope (an `.att` layer, or a referrer of another tool's making).
+
+    None when it is no attestation in any format, an in-toto Statement that nobody signed among them.
 
     What was fetched is read whatever its size: who fetched it had a limit.
     """
@@ -68,7 +70,7 @@ def read_attestation(attachment: Attachment) -> Evidence | None:
             from sealgate.evidence import bundle
 
             return Evidence(attachment, bundle.parse(attachment.content, limit=len(attachment.content)), None)
-        if attachment.origin != "att":
+        if attachment.origin != "att" and (not attachment.may_be_envelope or b'"payload"' not in attachment.content):
             return None
         from sealgate.evidence import legacy
 
