@@ -195,6 +195,7 @@ async def _find(subject: Image, digest: Digest, wanted: Wanted) -> attachments.F
         prefix=wanted.tag_prefix,
         blob_limit=wanted.blob_limit,
         referrers=wanted.bundles,
+        envelopes=wanted.attested is not None,
         at_hand=_payloads(subject, digest, wanted),
     )
 
