@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sealgate import limits
+from sealgate.artifacts import buildkit
 from sealgate.errors import ContentError, ImageNotFoundError, NotFoundError, SealgateError, UnavailableError
 from sealgate.evidence import bundle as bundles
-from sealgate.evidence import legacy, predicates, statement
+from sealgate.evidence import dsse, legacy, predicates, statement
 from sealgate.evidence.dsse import Envelope
 from sealgate.oci import attachments
 from sealgate.oci import manifest as manifests
@@ -40,10 +41,10 @@ class Attached(NamedTuple):
     """One manifest that hangs on an image, or the reason why it could not be brought."""
 
     origin: str
-    """`referrer`, or the suffix of cosign's tag: `sig`, `att`, `sbom`."""
+    """`referrer`, `index` (BuildKit's, in the index), or the suffix of cosign's tag: `sig`, `att`, `sbom`."""
     digest: Digest
     tag: str | None
-    """cosign's tag; None for a referrer."""
+    """cosign's tag; None for a referrer, and in the index."""
     store: Store
     listed: Descriptor | None
     """What the list of referrers says of it."""
@@ -149,13 +150,18 @@ async def kind_of(item: Attached) -> Kind:
 
     Raises `UnavailableError` when a bundle cannot be fetched; a bundle that cannot be read is `other`.
     """
+    if item.origin not in {"sig", "att", "sbom"} and _is_bundle(item):
+        return _kind(item, await inside(item))
+    return _kind(item, Inside(None, None))
+
+
+def _kind(item: Attached, found: Inside) -> Kind:
     if item.origin in {"sig", "att", "sbom"}:
         return item.origin  # type: ignore[return-value]  # mypy does not narrow by a set
-    said = artifact_type(item) or ""
-    types = {said, *(layer.media_type for layer in _layers(item))}
-    if any(name.startswith(bundles.MEDIA_TYPE_PREFIX) for name in types):
-        predicate = await predicate_type(item)
+    if _is_bundle(item):
+        predicate = found.predicate_type
         return "other" if predicate is None else "sig" if predicate == predicates.IMAGE_SIGNATURE else "att"
+    types = _types(item)
     if types & _SIGNATURE_TYPES:
         return "sig"
     if types & _ATTESTATION_TYPES:
@@ -163,18 +169,59 @@ async def kind_of(item: Attached) -> Kind:
     return "sbom" if any(name.startswith(_SBOM_TYPES) for name in types) else "other"
 
 
-async def predicate_type(item: Attached) -> str | None:
-    """What the Statement inside a bundle says it is about; None when there is no bundle or it cannot be read."""
+def _types(item: Attached) -> set[str]:
+    return {artifact_type(item) or "", *(layer.media_type for layer in _layers(item))}
+
+
+def _is_bundle(item: Attached) -> bool:
+    return any(name.startswith(bundles.MEDIA_TYPE_PREFIX) for name in _types(item))
+
+
+class Inside(NamedTuple):
+    """What is inside an attached manifest, as far as it was opened."""
+
+    predicate_type: str | None
+    """Of the Statement in a bundle or an envelope, or of a bare one; None when there is none or it cannot be read."""
+    signed: bool | None
+    """Whether it carries a signature, which nobody verified; None when that cannot be said."""
+
+
+async def inside(item: Attached) -> Inside:
+    """Open a bundle, an envelope or a bare Statement. Raises `UnavailableError` when it cannot be fetched."""
     for layer in _layers(item):
-        if not layer.media_type.startswith(bundles.MEDIA_TYPE_PREFIX):
+        if layer.media_type.startswith(bundles.MEDIA_TYPE_PREFIX):
+            read = _in_bundle
+        elif item.origin in {"referrer", "index"} and layer.media_type in _ATTESTATION_TYPES:
+            if artifact_type(item) == buildkit.ARTIFACT_TYPE:
+                return Inside(layer.annotation(buildkit.PREDICATE_TYPE), signed=False)
+            read = _in_envelope
+        else:
             continue
         try:
-            content = await item.store.get_blob(layer.digest, limit=limits.EVIDENCE_BYTES)
-            envelope = bundles.parse(content).content
-            return statement.parse(envelope.payload).predicate_type if isinstance(envelope, Envelope) else None
+            return read(await item.store.get_blob(layer.digest, limit=limits.EVIDENCE_BYTES))
         except (ContentError, NotFoundError):
-            return None
-    return None
+            return Inside(None, None)
+    kind = _kind(item, Inside(None, None))
+    return Inside(None, signed=None if kind == "other" else kind != "sbom")
+
+
+def kind_inside(item: Attached, found: Inside) -> Kind:
+    """As `kind_of`, of what has been opened."""
+    return _kind(item, found)
+
+
+def _in_bundle(content: bytes) -> Inside:
+    envelope = bundles.parse(content).content
+    if not isinstance(envelope, Envelope):
+        return Inside(None, signed=True)
+    return Inside(statement.parse(envelope.payload).predicate_type, signed=bool(envelope.signatures))
+
+
+def _in_envelope(content: bytes) -> Inside:
+    if b'"payload"' not in content:
+        return Inside(statement.parse(content).predicate_type, signed=False)
+    envelope = dsse.parse(content)
+    return Inside(statement.parse(envelope.payload).predicate_type, signed=bool(envelope.signatures))
 
 
 def _layers(item: Attached) -> tuple[Descriptor, ...]:

@@ -19,11 +19,12 @@ from sealgate.oci import manifest as manifests
 from sealgate.transport import flow
 
 if TYPE_CHECKING:
+    from sealgate.artifacts.attached import Attached
     from sealgate.evidence.statement import Statement
     from sealgate.oci.descriptor import Descriptor
     from sealgate.oci.store import Manifest, Store
 
-ARTIFACT_TYPE = "application/vnd.docker.attestation.manifest.v1+json"
+ARTIFACT_TYPE = attachments.BUILDKIT_TYPE
 IN_TOTO = "application/vnd.in-toto+json"
 REFERENCE_TYPE = "vnd.docker.reference.type"
 REFERENCE_DIGEST = "vnd.docker.reference.digest"
@@ -85,6 +86,22 @@ async def find(store: Store, image: Manifest, *, of: Digest | None = None) -> li
     return [said for found in await flow.gather(asked, limit=_AT_ONCE) for said in found]
 
 
+async def attached(store: Store, index: Manifest) -> list[Attached]:
+    """The attestation manifests of an index, as things that hang on it. Raises `ManifestInvalidError`."""
+    entries = [entry for entry in manifests.children(index) if is_entry(entry)]
+    return await flow.gather([_attached(store, entry) for entry in entries], limit=_AT_ONCE)
+
+
+async def _attached(store: Store, entry: Descriptor) -> Attached:
+    from sealgate.artifacts.attached import Attached
+
+    item = Attached("index", entry.digest, None, store, entry, None)
+    try:
+        return item._replace(manifest=await _manifest(store, entry.digest))
+    except SealgateError as error:
+        return item._replace(problem=error)
+
+
 async def _referring(store: Store, image: Digest) -> list[Said]:
     """Newer ones have a subject: they are found without the index."""
     listed, problems, _ = await attachments.list_referrers(store, image)
@@ -99,12 +116,17 @@ async def _referring(store: Store, image: Digest) -> list[Said]:
 
 async def _brought(store: Store, head: Said) -> list[Said]:
     try:
-        manifest = await store.get_manifest(head.manifest)
-        if manifest is None:
-            raise NotFoundError(f"{store.name}@{head.manifest} is listed by the index and does not exist")
+        manifest = await _manifest(store, head.manifest)
         return [head._replace(layer=layer) for layer in layers(manifest)]
     except SealgateError as error:
         return [head._replace(problem=error)]
+
+
+async def _manifest(store: Store, digest: Digest) -> Manifest:
+    manifest = await store.get_manifest(digest)
+    if manifest is None:
+        raise NotFoundError(f"{store.name}@{digest} is listed by the index and does not exist")
+    return manifest
 
 
 async def fetch(store: Store, said: Said, *, limit: int = limits.EVIDENCE_BYTES) -> bytes:

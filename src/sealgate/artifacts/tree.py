@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits
 from sealgate.artifacts import attached as attacheds
+from sealgate.artifacts import buildkit
 from sealgate.errors import ImageNotFoundError, LimitError, SealgateError
 from sealgate.oci import manifest as manifests
 from sealgate.oci.descriptor import parse_annotations
@@ -40,7 +41,7 @@ class Artifact(NamedTuple):
     """One attached manifest."""
 
     origin: str
-    """`referrer`, or the suffix of cosign's tag: `sig`, `att`, `sbom`."""
+    """`referrer`, `index` (BuildKit's, in the index), or the suffix of cosign's tag: `sig`, `att`, `sbom`."""
     location: str
     digest: Digest
     artifact_type: str | None
@@ -49,6 +50,12 @@ class Artifact(NamedTuple):
     """A claim."""
     layers: tuple[Layer, ...]
     problem: SealgateError | None
+    kind: str = "other"
+    """`sig`, `att`, `sbom` or `other`."""
+    signed: bool | None = None
+    """Whether it carries a signature, which nobody verified; None when that cannot be said."""
+    about: str | None = None
+    """The image of the index that it says it is about: its platform, or its digest."""
     attached: tuple[Artifact, ...] = ()
     """What hangs on the artifact itself; with `recursive`."""
 
@@ -63,6 +70,9 @@ class Artifact(NamedTuple):
             "origin": self.origin,
             "location": self.location,
             "digest": str(self.digest),
+            "kind": self.kind,
+            "signed": self.signed,
+            "about": self.about,
             "artifactType": self.artifact_type,
             "predicateType": self.predicate_type,
             "created": self.created,
@@ -144,12 +154,14 @@ class _Walker:
 
     async def image(self, name: str, manifest: Manifest, platform: str | None, depth: int) -> Tree:
         artifacts, problems = await self._attached(manifest.digest, 0)
+        if manifest.is_index:
+            artifacts = (*artifacts, *await self._in_index(manifest))
         children: list[Tree] = []
         if self._recursive and manifest.is_index:
             if depth >= limits.INDEX_DEPTH:
                 problems.append(LimitError(f"indexes are nested deeper than {limits.INDEX_DEPTH}"))
             else:
-                listed = manifests.children(manifest)
+                listed = buildkit.images(manifest)
                 outcomes = await flow.settle([self._child(child, depth) for child in listed], limit=8)
                 children = [outcome for outcome in outcomes if not isinstance(outcome, SealgateError)]
                 problems += [outcome for outcome in outcomes if isinstance(outcome, SealgateError)]
@@ -157,6 +169,16 @@ class _Walker:
             name, self._store.name, manifest.digest, manifest.media_type, platform, artifacts, tuple(problems),
             tuple(children),
         )  # fmt: skip
+
+    async def _in_index(self, index: Manifest) -> list[Artifact]:
+        """What BuildKit says of the images, as artifacts of the index that has it."""
+        platforms = {str(entry.digest): entry.platform for entry in buildkit.images(index)}
+        found = []
+        for item in await buildkit.attached(self._store, index):
+            about = item.listed.annotation(buildkit.REFERENCE_DIGEST) if item.listed is not None else None
+            artifact = await self._artifact(item, 0)
+            found.append(artifact._replace(about=platforms.get(about or "") or about))
+        return found
 
     async def _child(self, child: Descriptor, depth: int) -> Tree:
         name = f"{self._store.name}@{child.digest}"
@@ -178,22 +200,29 @@ class _Walker:
     async def _artifact(self, item: Attached, depth: int) -> Artifact:
         problem = item.problem
         created = predicate = None
+        inside = attacheds.Inside(None, None)
         layers: tuple[Layer, ...] = ()
         nested: tuple[Artifact, ...] = ()
         try:
             if item.manifest is not None:
                 notes = dict(parse_annotations(item.manifest.document.get("annotations"), str(item.digest)))
                 created = notes.get(_CREATED)
-                inside = await attacheds.predicate_type(item)
-                predicate = inside or notes.get(_PREDICATE)
-                layers = tuple(
-                    Layer(each.digest, each.media_type, each.size, inside or each.annotation(_LEGACY_PREDICATE))
-                    for each in manifests.layers(item.manifest)
-                )
+                inside = await attacheds.inside(item)
+                layers = tuple(_layer(each, inside) for each in manifests.layers(item.manifest))
+                predicate = inside.predicate_type or notes.get(_PREDICATE)
                 if self._recursive:
                     nested, problems = await self._attached(item.digest, depth + 1)
                     problem = next(iter(problems), None)
         except SealgateError as error:
             problem = error
-        kind = attacheds.artifact_type(item)
-        return Artifact(item.origin, item.location, item.digest, kind, predicate, created, layers, problem, nested)
+        return Artifact(
+            item.origin, item.location, item.digest, attacheds.artifact_type(item), predicate, created, layers, problem,
+            attacheds.kind_inside(item, inside), inside.signed, None, nested,
+        )  # fmt: skip
+
+
+def _layer(each: Descriptor, inside: attacheds.Inside) -> Layer:
+    """A layer with its type. Several Statements in one manifest have several: then each layer's own annotation says it."""
+    said = each.annotation(_LEGACY_PREDICATE) or each.annotation(buildkit.PREDICATE_TYPE)
+    bare = each.media_type == buildkit.IN_TOTO
+    return Layer(each.digest, each.media_type, each.size, (said if bare else None) or inside.predicate_type or said)

@@ -82,6 +82,9 @@ def text(found: Tree, name: str) -> list[str]:
 def _artifact(artifact: Artifact, margin: str) -> list[str]:
     if artifact.origin in _HEADS:
         head = f"{_HEADS[artifact.origin]} for an image tag"
+    elif artifact.origin == "index":
+        about = f" about {printable(artifact.about)}" if artifact.about else ""
+        head = f"🔗 BuildKit's attestations{about}, in the index"
     else:
         kind = printable(artifact.predicate_type or artifact.artifact_type or "unknown")
         head = f"🔗 {kind} artifacts via OCI referrer"
@@ -89,8 +92,10 @@ def _artifact(artifact: Artifact, margin: str) -> list[str]:
     for position, layer in enumerate(artifact.layers, 1):
         branch = "└──" if position == len(artifact.layers) and not artifact.attached and not artifact.problem else "├──"
         notes = [printable(layer.media_type), f"{layer.size} B"]
-        if layer.predicate_type and layer.predicate_type != artifact.predicate_type:
+        if layer.predicate_type and (layer.predicate_type != artifact.predicate_type or artifact.origin == "index"):
             notes.insert(0, printable(layer.predicate_type))
+        if artifact.signed is False:
+            notes.append("unsigned")
         if artifact.created:
             notes.append(printable(artifact.created, most=40))
         lines.append(f"{margin}   {branch} 🍒 {layer.digest}  {', '.join(notes)}")

@@ -32,7 +32,7 @@ _ENVELOPES = (
     "application/vnd.in-toto.",
 )
 """What media types of DSSE envelopes with in-toto Statements begin with (in-toto attestation framework, bundle.md)."""
-_BUILDKIT_TYPE = "application/vnd.docker.attestation.manifest.v1+json"
+BUILDKIT_TYPE = "application/vnd.docker.attestation.manifest.v1+json"
 """BuildKit's bare Statements, which nobody signed, bear the same media type as envelopes do."""
 OCI11_SIGNATURE_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
 """Config media type of cosign's experimental OCI 1.1 signatures."""
@@ -69,7 +69,7 @@ class Attachment(NamedTuple):
     @property
     def may_be_envelope(self) -> bool:
         """Whether a referrer says that it is an envelope as such, in no bundle: how other tools attach attestations."""
-        if self.origin != "referrer" or self.is_bundle or self.layer is None or self.artifact_type == _BUILDKIT_TYPE:
+        if self.origin != "referrer" or self.is_bundle or self.layer is None or self.artifact_type == BUILDKIT_TYPE:
             return False
         return self.layer.media_type.startswith(_ENVELOPES) or (self.artifact_type or "").startswith(_ENVELOPES)
 
