@@ -73,7 +73,7 @@ async def find(store: Store, image: Manifest, *, of: Digest | None = None) -> li
     What cannot be brought or read is in the list, with its problem. Raises what the store raises for the listing.
     """
     if not image.is_index:
-        return await _referring(store, image.digest)
+        return await referring(store, image.digest)
     listed = {entry.digest: entry.platform for entry in images(image)}
     asked = []
     for entry in manifests.children(image):
@@ -102,8 +102,8 @@ async def _attached(store: Store, entry: Descriptor) -> Attached:
         return item._replace(problem=error)
 
 
-async def _referring(store: Store, image: Digest) -> list[Said]:
-    """Newer ones have a subject: they are found without the index."""
+async def referring(store: Store, image: Digest) -> list[Said]:
+    """The Statements that refer to an image: newer ones have a subject, and are found without the index."""
     listed, problems, _ = await attachments.list_referrers(store, image)
     for problem in problems:
         raise problem

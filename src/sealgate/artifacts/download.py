@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits, strictjson
 from sealgate.artifacts import attached as attacheds
+from sealgate.artifacts import buildkit
 from sealgate.errors import ContentError, NoAttestationError, NoSignatureError, SealgateError, UnavailableError
 from sealgate.evidence import base64, dsse, legacy, predicates, statement
 from sealgate.evidence.bundle import Bundle
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sealgate.digest import Digest
     from sealgate.oci.attachments import Attachment, Found
     from sealgate.oci.images import Image
+    from sealgate.oci.store import Manifest
 
 
 class Downloaded(NamedTuple):
@@ -56,12 +58,14 @@ async def download_attestations(
     *,
     predicate_type: str | None = None,
     platform: str | None = None,
+    unsigned: bool = False,
     prefix: str = "",
     blob_limit: int = limits.EVIDENCE_BYTES,
 ) -> Downloaded:
     """Every attestation of `image` in both formats, of one type when given; image signatures are left out.
 
-    The type is that of the Statement inside. With `platform` it is this platform's image of an index. Raises
+    The type is that of the Statement inside. With `platform` it is this platform's image of an index. With `unsigned` the
+    in-toto Statements that nobody signed follow, BuildKit's in the index among them. Raises
     `ImageNotFoundError`, and `NoAttestationError` when there is none and everything could be asked.
     """
     manifest = await attacheds.resolve(image)
@@ -72,8 +76,10 @@ async def download_attestations(
         attachments.ATTESTATIONS,
         prefix,
         blob_limit,
-        lambda each: _attestation_line(each, predicate_type),
+        lambda each: _attestation_line(each, predicate_type, unsigned=unsigned),
     )
+    if unsigned:
+        found = await _with_buildkits(found, image, manifest, digest, predicate_type, blob_limit)
     if found.says_nothing:
         which = "found no attestations"
         if predicate_type is not None:
@@ -118,11 +124,45 @@ async def _download(
     return Downloaded(tuple(lines), tuple(problems))
 
 
-def _attestation_line(attachment: Attachment, wanted: str | None) -> str | None:
+async def _with_buildkits(
+    found: Downloaded, image: Image, manifest: Manifest, digest: Digest, wanted: str | None, limit: int
+) -> Downloaded:
+    """What BuildKit says as well: in the index, and of a single image what refers to it."""
+    stores = list(attacheds.stores_of(image))
+    asked = [buildkit.referring(store, digest) for store in stores]
+    if manifest.is_index:
+        stores.append(image.store)
+        asked.append(buildkit.find(image.store, manifest, of=None if digest == manifest.digest else digest))
+    lines = dict.fromkeys(found.lines)
+    problems = list(found.problems)
+    listed = zip(stores, await flow.gather(asked), strict=True)
+    for store, said in [(store, each) for store, several in listed for each in several]:
+        try:
+            line = _statement_line(await buildkit.fetch(store, said, limit=limit), wanted)
+        except SealgateError as error:
+            problems.append(error)
+        else:
+            if line is not None:
+                lines[line] = None
+    return Downloaded(tuple(lines), tuple(problems))
+
+
+def _statement_line(content: bytes, wanted: str | None) -> str | None:
+    """A Statement that nobody signed, on one line; None for one of another type."""
+    if wanted not in {None, statement.parse(content, limit=len(content)).predicate_type}:
+        return None
+    text = content.decode("utf-8").strip()
+    if "\n" in text or "\r" in text:
+        text = _compact(strictjson.parse(content, limit=len(content), what="the Statement"))
+    return text
+
+
+def _attestation_line(attachment: Attachment, wanted: str | None, *, unsigned: bool = False) -> str | None:
     """cosign's line; None for what is no attestation, or of another type."""
     evidence = evidences.read_attestation(attachment)
     if evidence is None:
-        return None
+        bare = unsigned and attachment.may_be_envelope and attachment.content
+        return _statement_line(attachment.content, wanted) if bare else None
     content = evidence.content
     if content is None:
         raise evidence.problem or ContentError(f"{evidence.label} is empty")

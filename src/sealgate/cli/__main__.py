@@ -26,6 +26,7 @@ COMMANDS = {
     "public-key": ("public_key", "Print the public key of a key"),
     "attest": ("attest", "Sign what is known about images"),
     "verify-attestation": ("verify_attestation", "Verify what was signed about images"),
+    "lift": ("lift", "Sign what BuildKit says of the images it built"),
     "sign-blob": ("sign_blob", "Sign a file"),
     "verify-blob": ("verify_blob", "Verify the signature of a file"),
     "attest-blob": ("attest_blob", "Sign what is known about files"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from sealgate.cli.options import add_flag
 from sealgate.cli.registries import add_registry_arguments, blob_limit, images
 from sealgate.cli.text import printable
 from sealgate.errors import UnavailableError
@@ -45,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     attestation.add_argument("--predicate-type", metavar="TYPE", help="only of this type: a URI or cosign's short name")
     attestation.add_argument("--platform", metavar="OS/ARCH", help="of this platform's image of an index")
+    add_flag(
+        attestation,
+        "--unsigned",
+        help="also in-toto Statements that nobody signed: BuildKit's in an index, bare referrers",
+    )
     attestation.add_argument("--attachment-tag-prefix", default="", metavar="PREFIX", help="prefix of the .att tag")
     add_registry_arguments(attestation)
     sbom = commands.add_parser(
@@ -110,6 +116,7 @@ async def _download(arguments: argparse.Namespace, context: Context, opened: Ima
             image,
             predicate_type=None if arguments.predicate_type is None else type_of(arguments.predicate_type),
             platform=arguments.platform,
+            unsigned=arguments.unsigned,
             prefix=arguments.attachment_tag_prefix,
             blob_limit=blob_limit(context),
         )
