@@ -252,7 +252,7 @@ def spdx(image, **more):
     } | more  # fmt: skip
 
 
-def test_W34_syft_is_told_no_secret_and_reads_no_settings(cli, image, syft, tmp_path, password):
+def test_syft_is_told_no_secret_and_reads_no_settings(cli, image, syft, tmp_path, password):
     env = syft(prints(spdx(image)))
     env |= {"COSIGN_PASSWORD": password, "SYFT_REGISTRY_AUTH_TOKEN": "t", "SYFT_PARALLELISM": "1",
             "DOCKER_CONFIG": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}  # fmt: skip

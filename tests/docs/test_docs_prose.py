@@ -11,7 +11,7 @@ from sealgate.cli.__main__ import COMMANDS, parser
 from sealgate.cli.options import CommandParser
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-FOREIGN = {"--metadata-file", "--from", "--mount"}
+FOREIGN = {"--artifact-type", "--from", "--metadata-file", "--mount", "--provenance", "--push"}
 """Options of other programs."""
 
 

@@ -40,13 +40,13 @@ VARIABLES = (
     Variable("COSIGN_REPOSITORY", "keeps signatures in another repository than the image's", "registry/repository"),
     Variable(
         "SOURCE_DATE_EPOCH",
-        "is the time that --record-creation-timestamp records",
+        "is the time that --record-creation-timestamp, custom predicates and SBOMs have",
         "seconds since 1970 (now by default)",
     ),
     # Registries and their credentials
     Variable("DOCKER_CONFIG", "is the directory of docker's config.json", "a directory (~/.docker by default)"),
     Variable("HOME", "is where .docker is, unless DOCKER_CONFIG says otherwise", "a directory"),
-    Variable("PATH", "is where credential helpers (docker-credential-*) are looked for", "directories"),
+    Variable("PATH", "is where credential helpers (docker-credential-*), scanners and Syft are looked for", "directories"),
     Variable("REGISTRY_AUTH_FILE", "is podman's file of credentials, asked after docker's", "a file"),
     Variable("XDG_RUNTIME_DIR", "is where podman's containers/auth.json is, without REGISTRY_AUTH_FILE", "a directory"),
     Variable(
