@@ -180,3 +180,24 @@ def test_any_bytes_give_what_json_gives_or_a_named_error(data):
         assert error.code in {"json-invalid", "json-ambiguous", "limit-exceeded"}
     else:
         assert found == json.loads(data)
+
+
+_TRICKY = st.text(alphabet='{}[]"\\é,:', max_size=6)
+_NESTED = st.recursive(
+    _TRICKY | st.none(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TRICKY, inner, max_size=2)
+)
+
+
+@given(_NESTED, st.booleans(), st.sampled_from([(",", ":"), (" ,\n", " : ")]))
+def test_nesting_is_counted_outside_strings_only(value, ascii_only, separators):
+    def depth(part):
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else None
+        return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+    around = limits.JSON_DEPTH - depth(value)
+    text = json.dumps(value, ensure_ascii=ascii_only, separators=separators)
+    many = "[]," * limits.JSON_DEPTH  # the depth is looked at when there are many brackets
+    deepest = f"[{many}{'[' * (around - 1)}{text}{']' * (around - 1)}]"
+    assert len(parse(deepest)) == limits.JSON_DEPTH + 1
+    with pytest.raises(LimitError, match="nested deeper"):
+        parse(f"[{deepest}]")

@@ -8,6 +8,7 @@ are refused. `JSON_DEPTH` and the caller's byte limit bound the work.
 from __future__ import annotations
 
 import json
+from itertools import accumulate
 from typing import Any, NoReturn
 
 from sealgate import limits
@@ -60,7 +61,7 @@ def parse(data: bytes, *, limit: int, what: str, values: int | None = None) -> A
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise JsonInvalidError(f"{what} is not UTF-8") from error
-    if brackets > limits.JSON_DEPTH and _depth(text) > limits.JSON_DEPTH:
+    if brackets > limits.JSON_DEPTH and _depth(data) > limits.JSON_DEPTH:
         raise LimitError(f"{what} is nested deeper than {limits.JSON_DEPTH}")
     try:
         value = _DECODER.decode(text)
@@ -81,28 +82,15 @@ def parse_object(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
     return value
 
 
-def _depth(text: str) -> int:
-    """The deepest nesting of brackets outside strings."""
-    depth = deepest = 0
-    in_string = escaped = False
-    for char in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif char == "\\":
-                escaped = True
-            elif char == '"':
-                in_string = False
-        elif char == '"':
-            in_string = True
-        elif char in "{[":
-            depth += 1
-            deepest = max(deepest, depth)
-            if deepest > limits.JSON_DEPTH:
-                return deepest
-        elif char in "}]":
-            depth -= 1
-    return deepest
+def _depth(data: bytes) -> int:
+    """The deepest nesting of brackets outside strings; of what is no JSON, any number (the parser has a limit of its own)."""
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    outside = data.translate(None, _NEITHER_QUOTES_NOR_BRACKETS).split(b'"')[::2]
+    return max(accumulate(1 if byte in b"{[" else -1 for byte in b"".join(outside)), default=0)
+
+
+_NEITHER_QUOTES_NOR_BRACKETS = bytes(byte for byte in range(256) if byte not in b'"{}[]')
 
 
 def _no_surrogates(value: object) -> None:
