@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sealgate.cli.options import add_flag
 from sealgate.cli.predicate import add_policy_argument, add_type_argument, policies
+from sealgate.cli.provenance import add_provenance_arguments, provenance_of
 from sealgate.cli.registries import add_registry_arguments
 from sealgate.cli.verify import add_key_arguments, add_output_arguments, judge_names
 from sealgate.cli.waiting import add_verification_arguments, refuse_added_checks
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_type_argument(parser)
     add_policy_argument(parser)
+    add_provenance_arguments(parser)
     add_key_arguments(parser)
     parser.add_argument(
         "-a", "--annotations", action="append", default=[], metavar="KEY=VALUE",
@@ -62,7 +64,9 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     if not arguments.images:
         raise UsageError("no image to verify", hint="sealgate verify-attestation --key cosign.pub --type TYPE IMAGE")
     names = [f"oci:{name}" if arguments.local_image else name for name in arguments.images]
+    predicate_type = predicates.type_of(arguments.type)
+    provenance = provenance_of(arguments, predicate_type)
     with policies(arguments.policy, context) as conditions:
-        attested = Attested(predicates.type_of(arguments.type), conditions)
+        attested = Attested(predicate_type, conditions, provenance=provenance)
         found = judge_names(names, arguments, context, attested=attested)
     return show(found, arguments.output, context, data=render.envelopes)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sealgate import limits
 from sealgate.cli.options import add_flag
 from sealgate.cli.predicate import add_policy_argument, add_type_argument, policies, read
+from sealgate.cli.provenance import add_provenance_arguments, provenance_of
 from sealgate.cli.registries import blob_limit
 from sealgate.cli.verify import add_key_arguments, deny_list, requirement_of, show
 from sealgate.cli.waiting import add_verification_arguments, refuse_added_checks
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--signature", action="append", default=[], metavar="FILE", help="a DSSE envelope (repeatable)")
     add_type_argument(parser)
     add_policy_argument(parser)
+    add_provenance_arguments(parser)
     add_key_arguments(parser)
     add_flag(parser, "--check-claims", default=True, help="=false: whom the attestation is about is not looked at")
     parser.add_argument(
@@ -54,6 +56,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     refuse_added_checks(arguments)
     _check(arguments)
     predicate_type = predicates.type_of(arguments.type)
+    provenance = provenance_of(arguments, predicate_type)
     requirement = context.run(requirement_of(arguments, context))
     limit = blob_limit(context)
     evidence = [
@@ -63,7 +66,9 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     ]
     name, digest = _subject(arguments, context)
     with policies(arguments.policy, context) as conditions:
-        attested = Attested(predicate_type, conditions, unsafe_any_subject=not arguments.check_claims)
+        attested = Attested(
+            predicate_type, conditions, unsafe_any_subject=not arguments.check_claims, provenance=provenance
+        )
         verdict = blobs.verify(
             name, digest, evidence,
             requirement=requirement, attested=attested, deny=deny_list(arguments.deny, context),

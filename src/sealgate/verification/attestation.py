@@ -8,7 +8,8 @@ The numbers are those of docs/attest.md. An attestation is good when every check
 (4) a subject of the Statement is this artifact, by its digest;
 (5) that subject carries the annotations asked for;
 (6) no deny-list names the key;
-(7) every condition on the Statement is met.
+(7) its provenance says what is expected of it (`provenance`);
+(8) every condition on the Statement is met.
 
 The type filters first, and then at least one must be left (E06, E07): nothing here is true of nothing.
 """
@@ -23,7 +24,7 @@ from sealgate.evidence import dsse, predicates, statement
 from sealgate.evidence.bundle import Bundle
 from sealgate.verification import checks, verdict
 from sealgate.verification import requirement as requirements
-from sealgate.verification.findings import CODES, Finding
+from sealgate.verification.findings import CODES, PROVENANCE, Finding
 from sealgate.verification.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sealgate.evidence.statement import Statement
     from sealgate.verification.checks import Asked, SignatureReport
     from sealgate.verification.evidence import Evidence
+    from sealgate.verification.provenance import Expected
     from sealgate.verification.requirement import Requirement
 
 
@@ -56,6 +58,8 @@ class Attested(NamedTuple):
     conditions: tuple[Condition, ...]
     unsafe_any_subject: bool = False
     """Only of files, with --check-claims=false: whom the Statement is about is not looked at."""
+    provenance: Expected | None = None
+    """What a provenance must say. One that says something else is not the one asked for; conditions are not asked of it."""
 
 
 def judge(evidence: Evidence, asked: Asked, attested: Attested) -> SignatureReport:
@@ -154,7 +158,11 @@ def _judge(
     else:
         findings.append(checks.other_subject([f"{alg}:{value}" for s in found.subjects for alg, value in s.digests]))
     report = checks.with_key(report, key, scheme, findings, asked)  # (6)
-    if attested.conditions and _good(report.findings, needed):  # (7)
+    if attested.provenance is not None and _good(report.findings, needed):  # (7)
+        from sealgate.verification import provenance
+
+        report = report._replace(findings=(*report.findings, *provenance.judge(attested.provenance, found)))
+    if attested.conditions and _good(report.findings, needed):  # (8)
         report = report._replace(findings=(*report.findings, *_conditions(found, attested.conditions)))
     kind = "signature" if found.predicate_type == predicates.IMAGE_SIGNATURE else "attestation"
     return report._replace(kind=kind, predicate_type=found.predicate_type)
@@ -167,7 +175,7 @@ def _predicate_type(found: Statement, wanted: str) -> Finding:
 
 
 def _conditions(found: Statement, conditions: Sequence[Condition]) -> list[Finding]:
-    """(7) What every condition says; one that says nothing has not passed."""
+    """(8) What every condition says; one that says nothing has not passed."""
     findings: list[Finding] = []
     for condition in conditions:
         try:
@@ -216,7 +224,9 @@ def decide(
         noun="attestation",
     )
     found = found._replace(requirement=describe(requirement, wanted), signatures=reports, predicate_type=wanted)
-    unmet = _unmet(candidates)
+    unmet = _unmet(candidates, _CONDITIONS)
+    if unmet is None and not found.accepted:
+        unmet = _unmet(candidates, PROVENANCE)
     if unmet is not None and found.exit_code in {
         0,
         12,
@@ -242,15 +252,19 @@ def decide(
     )
 
 
-def _unmet(reports: Sequence[SignatureReport]) -> Finding | None:
-    """A condition that an attestation does not meet: as with cosign, all of the type must.
+_CONDITIONS = frozenset({"condition-failed", "condition-error"})
 
-    Conditions are asked of what a required key has signed about this artifact, and of nothing else: whoever may merely push
+
+def _unmet(reports: Sequence[SignatureReport], codes: frozenset[str]) -> Finding | None:
+    """A condition that an attestation does not meet: as with cosign, all of the type must. Of the expectations of a
+    provenance, as with slsa-verifier, one attestation must meet all.
+
+    Both are asked of what a required key has signed about this artifact, and of nothing else: whoever may merely push
     cannot make one fail (W04).
     """
     for report in reports:
         for finding in report.findings:
-            if finding.code in {"condition-failed", "condition-error"} and finding.outcome == "failed":
+            if finding.code in codes and finding.outcome == "failed":
                 return finding
     return None
 

@@ -50,6 +50,16 @@ CODES: dict[str, str | None] = {
     "condition-met": None,
     "condition-failed": "the attestation does not say what is demanded",
     "condition-error": "no policy that cannot be evaluated is met: mend the policy, or write it in another language",
+    # What was signed, of a provenance
+    "source-verified": None,
+    "source-mismatch": "it was built from another repository than --source-uri, or the provenance contradicts itself",
+    "source-ref-verified": None,
+    "source-ref-mismatch": "it was built from another tag or branch than was asked for",
+    "builder-verified": None,
+    "builder-mismatch": "another builder than --builder-id made it; names are compared whole, versions where one is asked for",
+    "build-type-verified": None,
+    "build-type-mismatch": "another kind of build than --build-type made it",
+    "provenance-unclear": "what a provenance does not say cannot be verified; look at it: `sealgate verify-attestation … | jq`",
     # What was signed, of a file
     "blob-digest-verified": None,
     "blob-digest-mismatch": "the bundle belongs to another file, or the file was altered after it was signed",
@@ -71,3 +81,8 @@ CODES: dict[str, str | None] = {
     "no-matching-attestation": "as many keys as --require says must have attested; --require any asks for one",
     "accepted": None,
 }
+
+PROVENANCE = frozenset(
+    {"source-mismatch", "source-ref-mismatch", "builder-mismatch", "build-type-mismatch", "provenance-unclear"}
+)
+"""What is wrong with a provenance that is good in all else."""
