@@ -174,6 +174,8 @@ def test_the_tree_says_what_is_signed(scene):
     attach(scene, statement(scene.image), IN_TOTO)
     attach(scene, {"spdxVersion": "SPDX-2.3"}, "application/spdx+json")
     attach(scene, b"x", "application/vnd.example.thing")
+    attach(scene, envelope(scene), TYPES[2])
+    attach(scene, envelope(scene), TYPES[3], media_type="application/vnd.oci.image.layer.v1.tar")
     found = {}
     for artifact in json.loads(run(["tree", "-o", "json", scene.name]).stdout)["artifacts"]:
         found.setdefault(artifact["artifactType"], []).append(
@@ -181,6 +183,7 @@ def test_the_tree_says_what_is_signed(scene):
         )
     assert sorted(found[ENVELOPE]) == [("att", False, SPDX), ("att", True, SPDX)]
     assert found[IN_TOTO] == [("att", False, SPDX)]
+    assert found[TYPES[2]] == found[TYPES[3]] == [("att", True, SPDX)]
     assert found["application/spdx+json"] == [("sbom", False, None)]
     assert found["application/vnd.example.thing"] == [("other", None, None)]
     text = run(["tree", scene.name]).stdout

@@ -32,7 +32,6 @@ SUFFIXES = (attachments.SIGNATURES, attachments.ATTESTATIONS, attachments.SBOMS)
 AT_ONCE = 32
 _NOTATION = "application/vnd.cncf.notary.signature"
 _SIGNATURE_TYPES = frozenset({attachments.OCI11_SIGNATURE_TYPE, attachments.SIMPLE_SIGNING_TYPE, _NOTATION})
-_ATTESTATION_TYPES = frozenset({attachments.ENVELOPE_TYPE, "application/vnd.in-toto+json"})
 _SBOM_TYPES = ("application/spdx", "text/spdx", "application/vnd.cyclonedx", "application/vnd.syft",
                "application/vnd.dev.cosign.artifact.sbom")  # fmt: skip
 
@@ -164,7 +163,7 @@ def _kind(item: Attached, found: Inside) -> Kind:
     types = _types(item)
     if types & _SIGNATURE_TYPES:
         return "sig"
-    if types & _ATTESTATION_TYPES:
+    if any(attachments.is_envelope_type(name) for name in types):
         return "att"
     return "sbom" if any(name.startswith(_SBOM_TYPES) for name in types) else "other"
 
@@ -188,11 +187,14 @@ class Inside(NamedTuple):
 
 async def inside(item: Attached) -> Inside:
     """Open a bundle, an envelope or a bare Statement. Raises `UnavailableError` when it cannot be fetched."""
+    said = artifact_type(item) or ""
     for layer in _layers(item):
         if layer.media_type.startswith(bundles.MEDIA_TYPE_PREFIX):
             read = _in_bundle
-        elif item.origin in {"referrer", "index"} and layer.media_type in _ATTESTATION_TYPES:
-            if artifact_type(item) == buildkit.ARTIFACT_TYPE:
+        elif item.origin in {"referrer", "index"} and any(
+            attachments.is_envelope_type(name) for name in (layer.media_type, said)
+        ):
+            if said == buildkit.ARTIFACT_TYPE or item.origin == "index":
                 return Inside(layer.annotation(buildkit.PREDICATE_TYPE), signed=False)
             read = _in_envelope
         else:

@@ -328,7 +328,7 @@ def _candidates(item: Attached, image: Digest, platform: str | None) -> list[_Ca
                 ):
                     continue
                 origin = "buildkit"
-            elif kind.startswith(attachments.BUNDLE_TYPE) or kind in {attachments.ENVELOPE_TYPE, dsse.IN_TOTO}:
+            elif kind.startswith(attachments.BUNDLE_TYPE) or attachments.is_envelope_type(kind):
                 origin = "attestation"
             elif not kind.startswith(_MEDIA_TYPES) and not said.startswith(_MEDIA_TYPES):
                 continue

@@ -71,7 +71,12 @@ class Attachment(NamedTuple):
         """Whether a referrer says that it is an envelope as such, in no bundle: how other tools attach attestations."""
         if self.origin != "referrer" or self.is_bundle or self.layer is None or self.artifact_type == BUILDKIT_TYPE:
             return False
-        return self.layer.media_type.startswith(_ENVELOPES) or (self.artifact_type or "").startswith(_ENVELOPES)
+        return is_envelope_type(self.layer.media_type) or is_envelope_type(self.artifact_type or "")
+
+
+def is_envelope_type(media_type: str) -> bool:
+    """Whether a media type or artifact type is that of DSSE envelopes; bare in-toto Statements may bear it too."""
+    return media_type.startswith(_ENVELOPES)
 
 
 class Found(NamedTuple):
