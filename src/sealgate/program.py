@@ -23,10 +23,12 @@ def run(
     error: type[SealgateError],
     hint: str | None = None,
     private: Iterable[str] = (),
+    file_bytes: int | None = None,
 ) -> bytes:
     """What the program printed, at most `most` bytes. Raises `error`; `hint` says how to give it more time.
 
-    `private` names variables that point to an empty folder of this run's own: HOME, TMPDIR.
+    `private` names variables that point to an empty folder of this run's own: HOME, TMPDIR. `file_bytes` is the most that
+    one file may have that it writes.
     """
     import os
     import subprocess
@@ -55,6 +57,8 @@ def run(
             except OSError as failure:
                 raise error(f"{words[0]} cannot be run: {failure.strerror}") from failure
             try:
+                if file_bytes is not None:
+                    _bound_files(process.pid, file_bytes)
                 end = time.monotonic() + seconds
                 # WNOWAIT: it stays a zombie, so that its process group is still its own when `_end` ends it.
                 while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -72,6 +76,17 @@ def run(
             raise error(f"{words[0]} failed with {process.returncode}: {said or 'it did not say why'}")
         with open(out_path, "rb") as out:
             return out.read(most + 1)
+
+
+def _bound_files(pid: int, most: int) -> None:
+    """Where the system can do that to a process that runs (Linux): it has not got round to writing yet."""
+    import resource
+    from contextlib import suppress
+
+    prlimit = getattr(resource, "prlimit", None)
+    if prlimit is not None:
+        with suppress(OSError, ValueError):  # it has ended already, or its bound is lower
+            prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
 
 
 def _end(group: int) -> None:

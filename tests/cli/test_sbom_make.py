@@ -207,6 +207,14 @@ def test_of_an_index_every_image_is_attested(cli, key, index):
     assert cli("verify-attestation", "--key", key.public, "--type", "spdxjson", index.reference).code == 10
 
 
+def test_a_layer_that_is_a_bomb_fills_no_disk(cli, docker_registry, repository, monkeypatch):
+    image = push_packages(docker_registry, repository, files=FILES | {"zeros": "\0" * 8_000_000})
+    assert cli("sbom", image.tagged).code == 0
+    monkeypatch.setattr(limits, "ARCHIVE_FREE_BYTES", 1024 * 1024)
+    said = cli("sbom", image.tagged)
+    assert (said.code, "[generator-failed]" in said.err) == (14, True)
+
+
 # -- a Syft that is a script
 
 

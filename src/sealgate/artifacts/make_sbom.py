@@ -35,6 +35,11 @@ class Part(NamedTuple):
     platform: str | None
     """What the index says; None where there is no index."""
 
+    @property
+    def largest(self) -> int:
+        """Bytes of its largest layer."""
+        return max((layer.size for layer in manifests.layers(self.manifest)), default=0)
+
 
 async def parts(image: Image, *, platform: str | None) -> list[Part]:
     """The image itself, or the images of an index; with `platform` that one. What BuildKit says in an index is no image.
@@ -106,13 +111,14 @@ def generate(
     subject: Subject,
     folder: str,
     *,
+    largest: int,
     format: Format,  # noqa: A002 - the option's name
     program: str,
     environ: Mapping[str, str],
     seconds: float,
     moment: str,
 ) -> bytes:
-    """The SBOM of the one image in the layout at `folder`, bound to its digest. `program` is Syft.
+    """The SBOM of the one image in the layout at `folder`, bound to its digest. `program` is Syft, `largest` as `Part` has it.
 
     Raises `GeneratorError`.
     """
@@ -124,7 +130,7 @@ def generate(
     words = generator.command(
         program, layout=os.path.abspath(folder), format=format, name=subject.name, digest=str(subject.digest)
     )
-    raw = generator.run(words, environ=environ, seconds=seconds)
+    raw = generator.run(words, environ=environ, seconds=seconds, largest=largest)
     return binding.bind(raw, subject, format=format, moment=moment, version=__version__)
 
 

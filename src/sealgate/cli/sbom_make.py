@@ -122,7 +122,7 @@ def _make(part: Part, program: str, arguments: argparse.Namespace, context: Cont
         platform = f" ({printable(part.platform)})" if part.platform else ""
         context.err(f"Reading {printable(part.image.name, most=600)}{platform} with syft")
         return make_sbom.generate(
-            subject, folder, format=chosen, program=program, environ=context.environ,
+            subject, folder, largest=part.largest, format=chosen, program=program, environ=context.environ,
             seconds=arguments.sbom_timeout or limits.SBOM_SECONDS, moment=moment,
         )  # fmt: skip
 

@@ -48,8 +48,11 @@ def command(path: str, *, layout: str, format: Format, name: str, digest: str) -
     return [path, "scan", f"oci-dir:{layout}", "--quiet", *source, "--output", _VERSIONED[format]]
 
 
-def run(words: list[str], *, environ: Mapping[str, str], seconds: float) -> bytes:
-    """The SBOM that Syft printed, at most `limits.SBOM_BYTES`. Raises `GeneratorError`."""
+def run(words: list[str], *, environ: Mapping[str, str], seconds: float, largest: int) -> bytes:
+    """The SBOM that Syft printed, at most `limits.SBOM_BYTES`. Raises `GeneratorError`.
+
+    `largest` is the size of the largest layer, compressed: Syft unpacks each into a file, which must be no bomb.
+    """
     kept = {name: value for name, value in environ.items() if name in _PASSED}
     return program.run(
         words,
@@ -59,4 +62,5 @@ def run(words: list[str], *, environ: Mapping[str, str], seconds: float) -> byte
         error=GeneratorError,
         hint="--sbom-timeout",
         private=_OWN,
+        file_bytes=max(limits.ARCHIVE_RATIO * largest, limits.ARCHIVE_FREE_BYTES),
     )
