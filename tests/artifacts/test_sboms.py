@@ -78,7 +78,7 @@ def test_what_is_listed_and_gone_hides_no_other(sealgate, docker_registry, repos
     assert gone in said.stderr
 
 
-def test_many_large_ones_are_read_within_200_mebibytes(sealgate, api_registry, repository):
+def test_D02_many_large_ones_are_read_within_200_mebibytes(sealgate, api_registry, repository):
     document = json.loads(SPDX.read_text())
     row = document["packages"][1]
     document["packages"] = [

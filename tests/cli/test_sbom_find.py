@@ -64,7 +64,7 @@ def test_not_found_is_1(cli, push):
     assert "no-such-package is in none of 2 images" in said.err
 
 
-def test_an_image_without_sbom_is_no_image_without_the_package(cli, push):
+def test_X02_an_image_without_sbom_is_no_image_without_the_package(cli, push):
     bare = push()
     said = cli("sbom", "find", push(WITHOUT).tagged, bare.tagged, "log4j")
     assert said.code == 10
@@ -84,7 +84,7 @@ def test_an_sbom_that_cannot_be_read_is_no_image_without_the_package(cli, push):
     assert "[sbom-invalid]" in both.err
 
 
-def test_what_could_not_be_asked_is_14_and_what_was_found_is_printed(cli, push):
+def test_X01_what_could_not_be_asked_is_14_and_what_was_found_is_printed(cli, push):
     said = cli("sbom", "find", push(SPDX).tagged, "127.0.0.1:1/a:b", "log4j")
     assert said.code == 14
     assert "log4j-core" in said.out

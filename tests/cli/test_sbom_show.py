@@ -160,7 +160,7 @@ def test_a_key_shows_who_signed_and_takes_no_other_document(cli, image, attest, 
 
 
 @pytest.mark.parametrize("attach", ["unsigned", "by another", "altered", "of another image"])
-def test_a_key_that_did_not_sign_shows_no_packages(cli, image, attest, key, other, attach, host, repository):
+def test_W04_a_key_that_did_not_sign_shows_no_packages(cli, image, attest, key, other, attach, host, repository):
     if attach == "unsigned":
         put_sbom_tag(image, SPDX)
     elif attach == "by another":
@@ -200,12 +200,22 @@ def test_the_attestation_of_the_image_itself_is_shown_with_the_key(cli, image, a
     assert "left-pad" in cli("sbom", "show", "--key", key.public, image.tagged).out
 
 
-def test_a_statement_about_another_image_says_so(cli, image):
+def test_E11_a_statement_about_another_image_says_so(cli, image):
     other = _statement("sha256:" + "1" * 64)
     envelope = dsse.encode(dsse.Envelope(dsse.IN_TOTO, other, (dsse.EnvelopeSignature(b"0"),)))
     attach_artifact(Client(image.host), image, "application/vnd.dsse.envelope.v1+json", envelope)
     (shown,) = documents(cli, image.tagged)["documents"]
     assert (shown["signed"], shown["about"]) == ("not-verified", "another-image")
+
+
+@pytest.mark.parametrize("kind", ["application/vnd.in-toto+json", "application/vnd.in-toto.spdx+dsse"])
+def test_statements_in_referrers_are_told_from_envelopes_by_their_content(cli, image, kind):
+    statement = _statement(image.digest)
+    envelope = dsse.encode(dsse.Envelope(dsse.IN_TOTO, statement, (dsse.EnvelopeSignature(b"0"),)))
+    for content in (statement, envelope):
+        attach_artifact(Client(image.host), image, kind, content)
+    found = documents(cli, image.tagged)["documents"]
+    assert sorted(each["signed"] for each in found) == ["not-verified", "unsigned"]
 
 
 def test_buildkit_in_an_index(cli, image):
@@ -225,7 +235,7 @@ def test_of_an_index_those_of_its_images_too(cli, host, repository, attest):
     assert cli("sbom", "show", "--platform", "linux/amd64", index.tagged).code == 10
 
 
-def test_other_attestations_are_none(cli, image, attest):
+def test_E06_other_attestations_are_none(cli, image, attest):
     attest(image.reference, b'{"anything":1}', kind="custom")
     said = cli("sbom", "show", image.tagged)
     assert said.code == 10
@@ -268,7 +278,7 @@ def test_an_unreadable_document_hides_no_other(cli, image):
     assert "[sbom-invalid]" in said.err
 
 
-def test_words_of_others_are_escaped(cli, image):
+def test_X10_words_of_others_are_escaped(cli, image):
     evil = "\x1b[2J\u202egnp"
     package = {"SPDXID": "SPDXRef-a", "name": evil, "versionInfo": evil, "licenseDeclared": evil, "supplier": evil,
                "externalRefs": [{"referenceType": "purl", "referenceLocator": f"pkg:a/{evil}"}]}  # fmt: skip
@@ -316,7 +326,7 @@ def test_stdin_statements_envelopes_and_bundles(cli, image, attest, tmp_path, ho
     assert "signed, not verified" in cli("sbom", "show", "-", input=bundle.decode()).out
 
 
-def test_a_file_of_200_megabytes_is_refused_unread(cli, tmp_path):
+def test_D02_a_file_of_200_megabytes_is_refused_unread(cli, tmp_path):
     path = tmp_path / "large.json"
     with path.open("wb") as file:
         file.truncate(200_000_000)
@@ -325,7 +335,7 @@ def test_a_file_of_200_megabytes_is_refused_unread(cli, tmp_path):
     assert "is larger than 33554432 bytes [limit-exceeded]" in said.err
 
 
-def test_an_attached_sbom_of_200_megabytes_is_not_fetched(cli, image):
+def test_D02_an_attached_sbom_of_200_megabytes_is_not_fetched(cli, image):
     client = Client(image.host)
     client.put_blob(image.repository, b"{}")
     client.put_blob(image.repository, SPDX)

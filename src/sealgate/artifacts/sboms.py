@@ -328,7 +328,7 @@ def _candidates(item: Attached, image: Digest, platform: str | None) -> list[_Ca
                 ):
                     continue
                 origin = "buildkit"
-            elif kind.startswith(attachments.BUNDLE_TYPE) or attachments.is_envelope_type(kind):
+            elif kind.startswith(attachments.BUNDLE_TYPE) or any(map(attachments.is_envelope_type, (kind, said))):
                 origin = "attestation"
             elif not kind.startswith(_MEDIA_TYPES) and not said.startswith(_MEDIA_TYPES):
                 continue
@@ -380,8 +380,9 @@ def _open(document: AttachedDocument, content: bytes) -> _Opened | None:
     if document.origin not in {"attestation", "buildkit"}:
         return _Opened(document._replace(content=content), None)
     payload, signed = content, False
-    if document.media_type != dsse.IN_TOTO:
-        envelope = _envelope(content, is_bundle=document.media_type.startswith(attachments.BUNDLE_TYPE))
+    is_bundle = document.media_type.startswith(attachments.BUNDLE_TYPE)
+    if is_bundle or document.media_type == attachments.ENVELOPE_TYPE or _is_envelope(document, content):
+        envelope = _envelope(content, is_bundle=is_bundle)
         if envelope is None:
             return None
         payload, signed = envelope.payload, bool(envelope.signatures)
@@ -389,6 +390,13 @@ def _open(document: AttachedDocument, content: bytes) -> _Opened | None:
     if not is_sbom_type(found.predicate_type):
         return None
     return _Opened(document._replace(content=payload, signed=signed, media_type=found.predicate_type), found)
+
+
+def _is_envelope(document: AttachedDocument, content: bytes) -> bool:
+    """Of media types that bare Statements bear too: told by the content."""
+    from sealgate.sbom import reading
+
+    return document.origin == "attestation" and "payloadType" in reading.members(content)
 
 
 def _envelope(content: bytes, *, is_bundle: bool) -> dsse.Envelope | None:
