@@ -7,7 +7,7 @@ import os
 import hypothesis
 import pytest
 
-pytest_plugins = ["evil_registry.fixtures", "peers.programs", "peers.registries"]
+pytest_plugins = ["evil_registry.fixtures", "peers.programs", "peers.registries", "trust_service.fixtures"]
 
 # The machine may be slow or busy: an example has no deadline, the test has a time-out.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
