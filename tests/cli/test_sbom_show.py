@@ -248,6 +248,8 @@ def test_types_with_a_version_are_found(cli, image, attest):
     attest(image.reference, SPDX, kind="https://spdx.dev/Document/v2.3")
     attest(image.reference, CYCLONEDX, kind="https://cyclonedx.org/bom/v1.6")
     attest(image.reference, SPDX, kind="https://spdx.dev/Documentary")
+    attest(image.reference, SPDX, kind="https://spdx.dev/Document/v2.3/x")
+    attest(image.reference, SPDX, kind="https://spdx.dev/Document/v77")
     found = documents(cli, image.tagged)["documents"]
     assert sorted(each["type"] for each in found) == [
         "https://cyclonedx.org/bom/v1.6",

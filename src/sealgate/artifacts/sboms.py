@@ -80,8 +80,12 @@ class Reading(NamedTuple):
 
 
 def is_sbom_type(predicate_type: str) -> bool:
-    """Whether a predicate type is SPDX's, CycloneDX's or Syft's, with or without a version behind it."""
-    return any(predicate_type == name or predicate_type.startswith(f"{name}/") for name in PREDICATE_TYPES)
+    """Whether a predicate type is SPDX's, CycloneDX's or Syft's, alone or with a version that there is behind it.
+
+    Others are none: each type that is asked for is verified by itself.
+    """
+    name, slash, version = predicate_type.rpartition("/")
+    return predicate_type in PREDICATE_TYPES or (bool(slash) and version in PREDICATE_TYPES.get(name, ()))
 
 
 def read_document(document: AttachedDocument, *, statement: Statement | None = None) -> Sbom:
@@ -192,10 +196,15 @@ def unwrap(content: bytes, *, where: str, limit: int) -> tuple[AttachedDocument,
 # -- finding
 
 
-PREDICATE_TYPES = (
-    predicates.SPDX, predicates.CYCLONEDX, "https://cyclonedx.org/BOM", "https://cyclonedx.org/schema", "https://syft.dev/bom",
-)  # fmt: skip
-"""cosign's, with the variants that GitHub and older tools write (`https://spdx.dev/Document/v2.3`)."""
+_CYCLONEDX_VERSIONS = frozenset({"v1", *(f"v1.{minor}" for minor in range(8))})
+PREDICATE_TYPES = {
+    predicates.SPDX: frozenset({"v2", "v2.2", "v2.3", "v3", "v3.0", "v3.0.1"}),
+    predicates.CYCLONEDX: _CYCLONEDX_VERSIONS,
+    "https://cyclonedx.org/BOM": _CYCLONEDX_VERSIONS,
+    "https://cyclonedx.org/schema": _CYCLONEDX_VERSIONS,
+    "https://syft.dev/bom": frozenset[str](),
+}
+"""cosign's, and the variants that GitHub (`https://spdx.dev/Document/v2.3`) and older tools write."""
 _MEDIA_TYPES = ("application/spdx", "text/spdx", "application/vnd.cyclonedx", "application/vnd.syft")
 _AT_ONCE = 8
 _IMAGES_AT_ONCE = 16
@@ -324,7 +333,7 @@ def _candidates(item: Attached, image: Digest, platform: str | None) -> list[_Ca
         if item.origin == "referrer":
             if said == buildkit.ARTIFACT_TYPE:
                 if kind != dsse.IN_TOTO or not is_sbom_type(
-                    layer.annotation(buildkit.PREDICATE_TYPE) or PREDICATE_TYPES[0]
+                    layer.annotation(buildkit.PREDICATE_TYPE) or predicates.SPDX
                 ):
                     continue
                 origin = "buildkit"
