@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ SPDX = "https://spdx.dev/Document"
 ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 IN_TOTO = "application/vnd.in-toto+json"
 BUILDKIT = "application/vnd.docker.attestation.manifest.v1+json"
+RECORDED = Path(__file__).parents[1] / "trust" / "recorded"
 TYPES = [ENVELOPE, IN_TOTO, "application/vnd.in-toto.spdx+dsse", "application/vnd.dsse.envelope+json"]
 
 
@@ -215,3 +217,15 @@ def test_what_oras_attached(sealgate, oras, attesting, pair, docker_registry, tm
         oras("attach", "--plain-http", "--artifact-type", ENVELOPE, target.reference, f"envelope.json:{ENVELOPE}",
              cwd=tmp_path, check=True)  # fmt: skip
         assert sealgate(*words, target.reference).returncode == code
+
+
+def test_the_bundle_that_githubs_library_wrote(scene):
+    """Recorded: sigstore-js, which `actions/attest` signs with. Its certificate is no key: nobody takes it for signed by ours."""
+    bundle = RECORDED / "att-js4-slsa" / "bundle.json"
+    attach(scene, bundle.read_bytes(), BUNDLE)
+    (artifact,) = json.loads(run(["tree", "-o", "json", scene.name]).stdout)["artifacts"]
+    assert (artifact["kind"], artifact["signed"]) == ("att", True)
+    assert artifact["predicateType"].startswith("https://slsa.dev/provenance/")
+    (line,) = run(["download", "attestation", scene.name]).stdout.splitlines()
+    assert json.loads(line) == json.loads(bundle.read_bytes())
+    assert verify(scene, kind=artifact["predicateType"]).exit_code == 12
