@@ -218,7 +218,7 @@ def test_a_signature_of_the_file_is_no_attestation(sealgate, tools, pair, folder
 @pytest.mark.parametrize(
     "words",
     [(), ("--bundle", "b"), ("--bundle", "b", "file", "--digest", "a" * 64), ("file",), ("--bundle", "b", "--digest", "12"),
-     ("--bundle", "b", "file", "--digestAlg", "md5"), ("--bundle", "b", "file", "--trusted-root", "x"),
+     ("--bundle", "b", "file", "--digestAlg", "md5"), ("--bundle", "b", "file", "--rekor-url", "x"),
      ("--bundle", "-", "-")],
 )  # fmt: skip
 def test_wrong_use_of_verify_blob_attestation(tools, folder, words):

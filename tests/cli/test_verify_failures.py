@@ -12,9 +12,11 @@ from sealgate.transport.flow import Cancelled
 from sealgate.verification.findings import CODES, Finding
 
 STAGES = [
-    "cli.verify.refuse_added_checks",
+    "cli.verify.asked_of",
+    "cli.verify.identities_of",
+    "cli.verify.refuse_unsupported",
+    "cli.verify.trust_of",
     "cli.verify.images",
-    "cli.verify.requirement_of",
     "cli.verify.wanted_of",
     "cli.verify.show",
     "cli.render.cosign",
@@ -48,7 +50,12 @@ STAGES = [
     "verification.checks._judge_legacy",
     "verification.checks.verify_signature",
     "verification.checks.annotations_finding",
-    "verification.checks.with_key",
+    "verification.checks.made_by",
+    "verification.checks.passed",
+    "verification.checks.with_maker",
+    "verification.signer.judge",
+    "verification.signer.of_bundle",
+    "verification.signer.of_legacy",
     "verification.deny.DenyList.digest",
     "verification.deny.DenyList.key",
     "verification.verify.judge",
@@ -56,6 +63,7 @@ STAGES = [
     "verification.verify._resolve",
     "verification.verify.verify_all",
     "verification.requirement.is_met",
+    "verification.requirement.fits",
     "verification.requirement.keys",
     "verification.verdict.decide",
 ]

@@ -247,6 +247,16 @@ def _token(trust: TrustService, request: Request, name: str | None) -> Reply:
         return _json({"error": str(error)}, 401 if str(error) == "invalid_client" else 400)
 
 
+# -- TUF
+
+
+def _file(trust: TrustService, request: Request, name: str | None, path: str) -> Reply:
+    files = trust.hooks("tuf", dict(trust.tuf.files))
+    if path not in files:
+        raise RefusedError(404, "no such file")
+    return Reply(200, files[path], "application/octet-stream")
+
+
 def _json(value: Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
     return Reply(status, json.dumps(value).encode(), "application/json", headers)
 
@@ -290,4 +300,5 @@ _ROUTES = (
     ("GET", "/oidc/auth", _authorize),
     ("POST", "/oidc/device/code", _device),
     ("POST", "/oidc/token", _token),
+    ("GET", "/tuf/(.+)", _file),
 )

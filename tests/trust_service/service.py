@@ -31,6 +31,7 @@ from trust_service.hooks import Alteration, Failure, Failures, Hooks
 from trust_service.identities import EMAIL
 from trust_service.issuer import Issuer
 from trust_service.period import DAY, YEAR, Period
+from trust_service.repository import Repository, targets
 
 STRANGER = "stranger"
 
@@ -101,6 +102,7 @@ class TrustService:
         self.clock: Callable[[], float] = time.time
         self.requests: list[Seen] = []
         self.issuer.reset()
+        self._repository: Repository | None = None
         for log in self._logs2.values():
             log.deduplicates, log.takes_dsse = False, "convert"
 
@@ -240,6 +242,25 @@ class TrustService:
             "rekor.pub": documents.public_pem(self.log1().key),
             "tsa.certchain.pem": authority.pem(self.tsa().chain),
         }
+
+    @property
+    def tuf(self) -> Repository:
+        """The TUF repository under `tuf_url`; made, with one version in it, when somebody first asks for it."""
+        if self._repository is None:
+            self._repository = Repository()
+            self.publish()
+        return self._repository
+
+    @property
+    def tuf_url(self) -> str:
+        return f"{self.url}/tuf"
+
+    def publish(self, **options: Any) -> None:
+        """A new version of the TUF repository, with what `trusted_root`, `signing_config` and `pems` say by now; the
+        options are those of `Repository.publish`.
+        """
+        files = targets(self.trusted_root(), self.signing_config(), self.pems())
+        self.tuf.publish(files, self.now(), **options)
 
     # -- who works
 

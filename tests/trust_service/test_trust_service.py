@@ -131,6 +131,39 @@ def test_cosign2_signs_against_it(trust_service, cosign2, cosign3, tmp_path):
     cosign2(verify[0], "--new-bundle-format", *verify[1:], cwd=tmp_path, check=True)
 
 
+def test_cosign_is_initialized_from_tuf(trust_service, cosign3, cosign2, tmp_path):
+    (tmp_path / "root.json").write_bytes(trust_service.tuf.root)
+    (tmp_path / "token").write_text(trust_service.token())
+    identity = ("--certificate-identity", "signer@example.test", "--certificate-oidc-issuer", trust_service.issuer.url)
+    for cosign in (cosign3, cosign2):
+        home = {"HOME": str(tmp_path / cosign.version)}
+        cosign(
+            "initialize", "--mirror", trust_service.tuf_url, "--root", "root.json", cwd=tmp_path, env=home, check=True
+        )
+        places = ("--fulcio-url", trust_service.url, "--rekor-url", trust_service.url, "--new-bundle-format")
+        more = places if cosign is cosign2 else ()
+        sign = ("sign-blob", "--yes", *more, "--identity-token", "token", "--bundle", "bundle", "root.json")
+        cosign(*sign, cwd=tmp_path, env=home, check=True)
+        verify = ("verify-blob", *more[4:], *identity, "--bundle", "bundle", "root.json")
+        cosign(*verify, cwd=tmp_path, env=home, check=True)
+        assert cosign(*verify[:-1], "token", cwd=tmp_path, env=home).returncode != 0
+    trust_service.publish(rotate=("root", "targets", "timestamp"))
+    assert trust_service.tuf.versions == {"root": 2, "targets": 2, "snapshot": 2, "timestamp": 2}
+    cosign3("verify-blob", *verify[2:], cwd=tmp_path, env={"HOME": str(tmp_path / cosign3.version)}, check=True)
+
+
+@pytest.mark.parametrize("flow", ["client_credentials", "device"])
+def test_cosign_signs_in(trust_service, cosign3, tmp_path, flow):
+    files = trust_service.files(tmp_path)
+    (tmp_path / "secret").write_text("secret")
+    trust_service.issuer.pending = 1
+    services = ("--signing-config", files.signing_config, "--trusted-root", files.trusted_root)
+    flags = ("--fulcio-auth-flow", flow, "--oidc-client-id", "sigstore", "--oidc-client-secret-file", "secret")
+    cosign3("sign-blob", "--yes", *services, *flags, "--bundle", "bundle", "secret", cwd=tmp_path, check=True)
+    asked = [seen.path for seen in trust_service.requests if seen.service == "oidc"]
+    assert asked.count("/oidc/token") == (2 if flow == "device" else 1)
+
+
 def test_misspelt_names_are_errors(trust_service):
     with pytest.raises(ValueError, match="nothing is called cheque"):
         trust_service.alter("cheque", lambda value: value)

@@ -42,7 +42,7 @@ def verify(content, *found, keys=(COSIGN_PUB,), requirement=None, hash_name=None
         [evidence(each) if isinstance(each, str) else each for each in found],
         requirement=requirement or requirements.any_of(keys),
         deny=denied,
-        hash_name=hash_name,
+        hash_name=hash_name, trust=None,
     )
 
 
@@ -284,8 +284,8 @@ def test_D01_only_a_key_that_needs_the_whole_file_bounds_its_size(monkeypatch):
     with pytest.raises(LimitError) as caught:
         blobs.read(io.BytesIO(b"x" * 11), "f", hashes=[], whole=True)
     assert "Ed25519" in caught.value.hint
-    assert not blobs.needs_message([key(COSIGN_PUB)])
-    assert blobs.needs_message([key(COSIGN_PUB), key("ed25519.pub")])
+    assert not blobs.needs_message([key(COSIGN_PUB)], [])
+    assert blobs.needs_message([key(COSIGN_PUB), key("ed25519.pub")], [])
 
 
 def test_a_pipe_that_has_nothing_at_the_moment_is_not_at_its_end():

@@ -133,7 +133,7 @@ def _verify(attachment: Attachment, image: Digest, options: AttachOptions) -> No
     evidence = evidences.read(attachment)
     if not options.keys or evidence is None:
         return
-    report = judge(evidence, Asked(image, options.keys, (), True, deny.NOTHING, None))
+    report = judge(evidence, Asked(image, options.keys, (), True, deny.NOTHING, None, None))
     if not report.accepted:
         failed = next((finding.message for finding in report.findings if finding.outcome == "failed"), "no key fits")
         raise NoMatchingSignatureError(f"the signature does not verify: {failed}", hint="nothing was attached")

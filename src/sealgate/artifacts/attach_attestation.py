@@ -130,7 +130,7 @@ def _check(document: Document, image: Digest, name: str, options: AttachOptions)
     evidence = evidences.read_attestation(Attachment(origin, layer.digest, None, None, 1, layer, document.content))
     if evidence is None:
         raise ContentError("the attestation cannot be read")
-    asked = Asked(image, options.keys, (), False, deny.NOTHING, None)
+    asked = Asked(image, options.keys, (), False, deny.NOTHING, None, None)
     report = attestations.judge(evidence, asked, Attested(document.predicate_type, ()))
     if not report.accepted:
         failed = next((finding.message for finding in report.findings if finding.outcome == "failed"), "no key fits")

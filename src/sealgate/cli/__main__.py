@@ -31,6 +31,7 @@ COMMANDS = {
     "verify-blob": ("verify_blob", "Verify the signature of a file"),
     "attest-blob": ("attest_blob", "Sign what is known about files"),
     "verify-blob-attestation": ("verify_blob_attestation", "Verify what was signed about a file"),
+    "bundle": ("bundle", "Make, upgrade and explain bundles"),
     "scan": ("scan", "Judge what a scanner found in images"),
     "sbom": ("sbom", "Make SBOMs of images, and read attached ones"),
     "tree": ("tree", "List what is attached to an image"),

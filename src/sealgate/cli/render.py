@@ -76,10 +76,21 @@ def _report(report: SignatureReport, style: Style, *, verbose: bool, counts: boo
     if verbose:
         lines = [f"  {mark} {label}"]
         return lines + [f"      {_MARK[finding.outcome]} {_sentence(finding, style)}" for finding in report.findings]
-    telling: list[Finding] = failed or [f for f in report.findings if f.code == "signature-verified"]
-    skipped = [finding for finding in report.findings if finding.code == "annotations-not-checked"]
+    telling: list[Finding] = failed or _good(report)
+    skipped = [finding for finding in report.findings if finding.code in _SAID]
     lines = [f"  {mark} {label}  {_sentence(telling[0], style)}" if telling else f"  {mark} {label}"]
     return lines + [f"      {_sentence(finding, style)}" for finding in (*telling[1:], *skipped)]
+
+
+_SAID = frozenset({"annotations-not-checked", "log-entry-not-asked", "sct-not-asked"})
+"""What was not checked is said even of good signatures."""
+
+
+def _good(report: SignatureReport) -> list[Finding]:
+    """What to say of a good signature: by whom, and what a certificate, a log and a timestamp say."""
+    of_key = "signature-verified" if report.made is None or report.made.leaf is None else "identity-verified"
+    codes = (of_key, "source-named", "log-entry-verified", "timestamp-verified")
+    return [finding for code in codes for finding in report.findings if finding.code == code]
 
 
 def _sentence(finding: Finding, style: Style) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sealgate.cli.options import add_flag
 from sealgate.cli.registries import add_registry_arguments, blob_limit, images, parse_annotations
-from sealgate.cli.waiting import add_verification_arguments, refuse_added_checks
+from sealgate.cli.trust import add_trust_arguments, identities_of, refuse_unsupported, trust_of
 from sealgate.errors import LimitError, SealgateError, UsageError
 
 if TYPE_CHECKING:
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from sealgate.verification.attestation import Attested
     from sealgate.verification.deny import DenyList
     from sealgate.verification.requirement import Requirement
+    from sealgate.verification.signer import Trust
     from sealgate.verification.verdict import Verdict
     from sealgate.verification.verify import Wanted
 
-HELP = """Verify images. Both formats of every image are looked at; with a key no service but the registry is contacted.
+HELP = """Verify images, by keys or keyless. Both formats of every image are looked at; no service but the registry is contacted.
 stdout has what cosign prints there; stderr the verdict for a person. Exit codes: 0 all accepted, 10 no signature attached,
-11 no such image, 12 no signature that satisfies, 14 could not ask, 15 no usable key, 16 denied."""
+11 no such image, 12 no signature that satisfies, 13 no certificate on it, 14 could not ask, 15 no usable key or trust root, 16
+denied."""
 
 OUTPUTS = ("json", "text", "verdict", "human", "sarif", "junit")
 
@@ -64,7 +66,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-workers", type=int, default=10, metavar="N", help="accepted; requests run at once anyway"
     )
-    add_verification_arguments(parser)
+    add_trust_arguments(parser)
     add_registry_arguments(parser)
 
 
@@ -96,7 +98,6 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Verify every image; the exit code is that of the first that was not accepted."""
     if not arguments.images:
-        refuse_added_checks(arguments)
         raise UsageError("no image to verify", hint="sealgate verify --key cosign.pub IMAGE")
     return verify_names(
         [f"oci:{name}" if arguments.local_image else name for name in arguments.images], arguments, context
@@ -105,7 +106,6 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 def verify_names(names: list[str], arguments: argparse.Namespace, context: Context) -> int:
     """Verify the images of these names as the options say; the exit code is that of the first that was not accepted."""
-    refuse_added_checks(arguments)
     return show(judge_names(names, arguments, context), arguments.output, context)
 
 
@@ -148,9 +148,10 @@ async def wanted_of(arguments: argparse.Namespace, context: Context) -> Wanted:
     """What the options ask of every image."""
     from sealgate.verification.verify import Wanted
 
+    requirement, trust = await asked_of(arguments, context)
     return Wanted(
-        requirement=await requirement_of(arguments, context),
-        deny=deny_list(arguments.deny, context),
+        requirement=requirement,
+        deny=deny_list(arguments.deny),
         annotations=parse_annotations(arguments.annotations),
         check_annotations=arguments.check_claims,
         tag_prefix=arguments.attachment_tag_prefix,
@@ -159,6 +160,7 @@ async def wanted_of(arguments: argparse.Namespace, context: Context) -> Wanted:
         platform=getattr(arguments, "platform", None),
         bundles=arguments.new_bundle_format,
         hash_name=arguments.signature_digest_algorithm,
+        trust=trust,
         detached=_detached(arguments),
     )
 
@@ -197,30 +199,45 @@ def _read_file(path: str, limit: int) -> bytes:
     return data
 
 
-async def requirement_of(arguments: argparse.Namespace, context: Context) -> Requirement:
-    """`--key` and `--require`."""
+async def asked_of(arguments: argparse.Namespace, context: Context) -> tuple[Requirement, Trust | None]:
+    """Who must have signed (`--key`, `--certificate-identity`, `--require`), and what is believed in."""
     from sealgate.keys.resolve import load_public_key
     from sealgate.verification import requirement as requirements
 
-    if not arguments.key:
-        raise UsageError("no key to verify with", hint="--key cosign.pub; keyless verification is not in this version")
-    if len(arguments.key) > 1 and arguments.require is None:
+    refuse_unsupported(arguments)
+    identities = identities_of(arguments, context)
+    if not arguments.key and not identities:
         raise UsageError(
-            f"{len(arguments.key)} keys are given, and not how many of them must have signed",
+            "nothing says who must have signed",
+            hint="--key cosign.pub, or --certificate-identity NAME with --certificate-oidc-issuer URL",
+        )
+    if len(arguments.key) + len(identities) > 1 and arguments.require is None:
+        what = f"{len(arguments.key)} keys" if not identities else "a key and an identity"
+        raise UsageError(
+            f"{what} are given, and not how many of them must have signed",
             hint="--require any, --require all, or --require 2 (cosign would silently take the last key alone)",
         )
-    parts = [requirements.SignedBy(await load_public_key(key, environ=context.environ), key) for key in arguments.key]
-    if arguments.require in {None, "any"}:
+    trust = await trust_of(arguments, context, identities)
+    parts: list[Requirement] = [
+        requirements.SignedBy(await load_public_key(key, environ=context.environ), key) for key in arguments.key
+    ]
+    return _required([*parts, *identities], arguments.require), trust
+
+
+def _required(parts: list[Requirement], require: str | None) -> Requirement:
+    from sealgate.verification import requirement as requirements
+
+    if require is None or require == "any":
         return requirements.any_of(parts)
-    if arguments.require == "all":
+    if require == "all":
         return requirements.all_of(parts)
-    if not (arguments.require.isascii() and arguments.require.isdigit() and len(arguments.require) < 5):
+    if not (require.isascii() and require.isdigit() and len(require) < 5):
         raise UsageError("--require is any, all or a number")
-    return requirements.at_least(int(arguments.require), parts)
+    return requirements.at_least(int(require), parts)
 
 
-def deny_list(path: str | None, context: Context) -> DenyList:
-    """`--deny`. Says so when it names identities, which signatures by keys do not have."""
+def deny_list(path: str | None) -> DenyList:
+    """`--deny`."""
     from sealgate import limits
     from sealgate.verification import deny
 
@@ -231,10 +248,7 @@ def deny_list(path: str | None, context: Context) -> DenyList:
             data = file.read(limits.DENY_ENTRIES * 400 + 1)
     except OSError as error:
         raise UsageError(f"the deny-list {path} cannot be read: {error.strerror}") from error
-    found = deny.parse(data, what=path)
-    if found.identities:
-        context.err(f"note: {path} names {len(found.identities)} identities; a signature by a key has none")
-    return found
+    return deny.parse(data, what=path)
 
 
 def show(

@@ -8,8 +8,8 @@ from sealgate.cli.options import add_flag
 from sealgate.cli.predicate import add_policy_argument, add_type_argument, policies
 from sealgate.cli.provenance import add_provenance_arguments, provenance_of
 from sealgate.cli.registries import add_registry_arguments
+from sealgate.cli.trust import add_trust_arguments
 from sealgate.cli.verify import add_key_arguments, add_output_arguments, judge_names
-from sealgate.cli.waiting import add_verification_arguments, refuse_added_checks
 from sealgate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-workers", type=int, default=10, metavar="N", help="accepted; requests run at once anyway"
     )
-    add_verification_arguments(parser)
+    add_trust_arguments(parser)
     add_registry_arguments(parser)
 
 
@@ -60,7 +60,6 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from sealgate.evidence import predicates
     from sealgate.verification.attestation import Attested
 
-    refuse_added_checks(arguments)
     if not arguments.images:
         raise UsageError("no image to verify", hint="sealgate verify-attestation --key cosign.pub --type TYPE IMAGE")
     names = [f"oci:{name}" if arguments.local_image else name for name in arguments.images]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from sealgate import limits
 from sealgate.cli.options import add_flag
-from sealgate.cli.verify import add_key_arguments, deny_list, requirement_of, show
-from sealgate.cli.waiting import add_verification_arguments, refuse_added_checks
+from sealgate.cli.trust import add_trust_arguments, came_of
+from sealgate.cli.verify import add_key_arguments, asked_of, deny_list, show
 from sealgate.errors import NotFoundError, UsageError
 from sealgate.verification import blob as blobs
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sealgate.cli.context import Context
     from sealgate.verification.blob import Blob, BlobEvidence
 
-HELP = """Verify the signature of a file with a key; no service is contacted. The signature is a Sigstore bundle, cosign's older
+HELP = """Verify the signature of a file, by a key or keyless; no service is contacted. The signature is a Sigstore bundle, cosign's older
 bundle, or the bare signature as `sign-blob` prints it. "Verified OK" and the verdict go to stderr. Exit codes: 0 verified, 12
 no signature that satisfies, 15 no usable key, 16 denied, 1 no such file, 2 wrong usage."""
 
@@ -42,17 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_flag(parser, "--new-bundle-format", default=True, help="accepted; what the bundle is can be seen in it")
     parser.add_argument("--max-workers", type=int, default=10, metavar="N", help=argparse.SUPPRESS)
-    parser.add_argument("--rfc3161-timestamp", metavar="FILE", help=argparse.SUPPRESS)
-    add_verification_arguments(parser)
+    add_trust_arguments(parser, detached=True)
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Verify the file."""
-    refuse_added_checks(arguments)
-    if arguments.rfc3161_timestamp is not None:
-        raise UsageError(
-            "--rfc3161-timestamp asks for a check that this version cannot make", hint="leave the flag out"
-        )
     if not arguments.bundle and not arguments.signature:
         raise UsageError("no signature to verify", hint="--bundle FILE, or --signature FILE")
     if arguments.bundle and arguments.signature:
@@ -61,9 +55,10 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         raise UsageError(f"more than {limits.ATTACHMENTS} signatures")
     if [arguments.file, *arguments.bundle, *arguments.signature].count("-") > 1:
         raise UsageError("stdin can be read once only")
-    requirement = context.run(requirement_of(arguments, context))
+    requirement, trust = context.run(asked_of(arguments, context))
+    came = came_of(arguments)
     evidence = [_read_bundle(path, context) for path in arguments.bundle]
-    evidence += [_read_signature(text, context) for text in arguments.signature]
+    evidence += [_read_signature(text, context)._replace(came=came) for text in arguments.signature]
 
     def read_blob(hashes: Collection[str], whole: bool) -> Blob:  # noqa: FBT001 - called by position
         if arguments.file == "-":
@@ -72,7 +67,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
     verdict = blobs.verify(
         read_blob, evidence,
-        requirement=requirement, deny=deny_list(arguments.deny, context), hash_name=arguments.signature_digest_algorithm,
+        requirement=requirement, deny=deny_list(arguments.deny), hash_name=arguments.signature_digest_algorithm,
+        trust=trust,
     )  # fmt: skip
     if arguments.output == "text":
         from sealgate.cli import render

@@ -10,15 +10,17 @@ from sealgate.cli.options import add_flag
 from sealgate.cli.predicate import add_policy_argument, add_type_argument, policies, read
 from sealgate.cli.provenance import add_provenance_arguments, provenance_of
 from sealgate.cli.registries import blob_limit
-from sealgate.cli.verify import add_key_arguments, deny_list, requirement_of, show
-from sealgate.cli.waiting import add_verification_arguments, refuse_added_checks
+from sealgate.cli.trust import add_trust_arguments, came_of
+from sealgate.cli.verify import add_key_arguments, asked_of, deny_list, show
 from sealgate.errors import UsageError
 
 if TYPE_CHECKING:
     from sealgate.cli.context import Context
     from sealgate.digest import Digest
+    from sealgate.verification.blob_attestation import BlobAttestation
+    from sealgate.verification.signer import Came
 
-HELP = """Verify what was signed about a file with a key; no service is contacted. The attestation is a Sigstore bundle, a DSSE
+HELP = """Verify what was signed about a file, by a key or keyless; no service is contacted. The attestation is a Sigstore bundle, a DSSE
 envelope, or cosign's older bundle around one. "Verified OK" and the verdict go to stderr. Exit codes: 0 verified, 10
 what was given is no attestation, 12 none that satisfies, 15 no usable key, 16 denied, 1 no such file, 2 wrong usage."""
 
@@ -43,8 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_flag(parser, "--new-bundle-format", default=True, help="accepted; what it is can be seen in it")
     parser.add_argument("--max-workers", type=int, default=10, metavar="N", help=argparse.SUPPRESS)
-    parser.add_argument("--rfc3161-timestamp-bundle", metavar="FILE", help=argparse.SUPPRESS)
-    add_verification_arguments(parser)
+    add_trust_arguments(parser, detached=True)
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
@@ -53,14 +54,14 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from sealgate.verification import blob_attestation as blobs
     from sealgate.verification.attestation import Attested
 
-    refuse_added_checks(arguments)
     _check(arguments)
     predicate_type = predicates.type_of(arguments.type)
     provenance = provenance_of(arguments, predicate_type)
-    requirement = context.run(requirement_of(arguments, context))
+    requirement, trust = context.run(asked_of(arguments, context))
     limit = blob_limit(context)
+    came = came_of(arguments)
     evidence = [
-        blobs.parse(read(path, context, limit=limit), f"{kind} {path}", limit=limit)
+        _with(came, blobs.parse(read(path, context, limit=limit), f"{kind} {path}", limit=limit))
         for kind, paths in (("bundle", arguments.bundle), ("envelope", arguments.signature))
         for path in paths
     ]
@@ -71,8 +72,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         )
         verdict = blobs.verify(
             name, digest, evidence,
-            requirement=requirement, attested=attested, deny=deny_list(arguments.deny, context),
-            hash_name=arguments.signature_digest_algorithm,
+            requirement=requirement, attested=attested, deny=deny_list(arguments.deny),
+            hash_name=arguments.signature_digest_algorithm, trust=trust,
         )  # fmt: skip
     if arguments.output == "text":
         from sealgate.cli import render
@@ -89,11 +90,12 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     return verdict.exit_code
 
 
+def _with(came: Came | None, evidence: BlobAttestation) -> BlobAttestation:
+    """An envelope with the timestamp that was given beside it."""
+    return evidence if evidence.bundle is not None or came is None else evidence._replace(came=came)
+
+
 def _check(arguments: argparse.Namespace) -> None:
-    if arguments.rfc3161_timestamp_bundle is not None:
-        raise UsageError(
-            "--rfc3161-timestamp-bundle asks for a check that this version cannot make", hint="leave the flag out"
-        )
     if not arguments.bundle and not arguments.signature:
         raise UsageError("no attestation to verify", hint="--bundle FILE, or --signature FILE")
     if len(arguments.bundle) + len(arguments.signature) > limits.ATTACHMENTS:

@@ -115,6 +115,25 @@ def attestation_annotations(predicate_type: str) -> dict[str, str]:
     return {SIGNATURE: "", PREDICATE_TYPE: predicate_type}
 
 
+def promise_of(text: str) -> dict[str, Any]:
+    """The object of the annotation `BUNDLE`: a log's signed entry timestamp and what it covers.
+
+    Raises `EnvelopeInvalidError`, `JsonAmbiguousError`.
+    """
+    return document.parse(
+        text.encode("utf-8"), limit=limits.EVIDENCE_BYTES, what="the log's promise", error=EnvelopeInvalidError
+    )
+
+
+def timestamp_of(text: str) -> bytes:
+    """The RFC 3161 response, DER, of the annotation `TIMESTAMP`. Raises `EnvelopeInvalidError`."""
+    error = EnvelopeInvalidError
+    what = "the timestamp"
+    whole = document.parse(text.encode("utf-8"), limit=limits.SMALL_BODY_BYTES, what=what, error=error)
+    found = document.as_text(whole.get("SignedRFC3161Timestamp"), what=what, error=error)
+    return base64.decode(found, what=what, error=error)
+
+
 def config(layers: Iterable[Digest], *, created: str = NO_TIME) -> bytes:
     """The image config of a `.sig` or `.att` manifest with these layers, byte for byte as cosign writes it.
 

@@ -230,7 +230,7 @@ def verifying_blob(
             name, digest = found.name, found.digest
         return blob_attestations.verify(
             name, digest, evidence,
-            requirement=requirement, attested=attested, deny=denied, hash_name=digest_algorithm,
+            requirement=requirement, attested=attested, deny=denied, hash_name=digest_algorithm, trust=None,
         )  # fmt: skip
 
     return flow.call(verify)

@@ -74,6 +74,7 @@ def verifying(
             requirement=requirement,
             deny=denied,
             hash_name=digest_algorithm,
+            trust=None,
         )
 
     return flow.call(verify)

@@ -137,7 +137,9 @@ class _Work(NamedTuple):
         gone: list[Attachment] = []
         kept: list[Attachment] = []
         for signer in self.signers:
-            asked = Asked(self.image.digest, (SignedBy(signer.public_key, "the key"),), (), False, deny.NOTHING, None)
+            asked = Asked(
+                self.image.digest, (SignedBy(signer.public_key, "the key"),), (), False, deny.NOTHING, None, None
+            )
             standing = self._judged(found, asked, attested)
             for format_ in self.options.formats:
                 same = [at for at, report in standing if report.format == format_ and _says(report, payload)]

@@ -56,7 +56,7 @@ async def attest_blob(payload: bytes, signer: Signer, *, limit: int = limits.EVI
             )
         verdict = blobs.verify(
             "the attestation", Digest.of(payload), [blobs.parse(form, "the attestation", limit=limit)],
-            requirement=SignedBy(signer.public_key, "the key"), attested=attested, deny=deny.NOTHING, hash_name=None,
+            requirement=SignedBy(signer.public_key, "the key"), attested=attested, deny=deny.NOTHING, hash_name=None, trust=None,
         )  # fmt: skip
         if not verdict.accepted:
             raise SigningError("the attestation that was made does not verify", hint="nothing was written")

@@ -65,7 +65,7 @@ async def sign_blob(blob: Blob, signer: Signer) -> BlobSignature:
     )
     # cosign 3.1.1 adds the public key as `cert`, and then cannot read it as a certificate; 2.5.0 adds nothing.
     legacy = encode_blob_bundle(BlobBundle(signature, None, None))
-    asked = blobs.BlobAsked((SignedBy(signer.public_key, "the key"),), deny.NOTHING, signer.hash_name)
+    asked = blobs.BlobAsked((SignedBy(signer.public_key, "the key"),), deny.NOTHING, signer.hash_name, None)
     for made in (blobs.parse_bundle(bundle, "the bundle"), blobs.parse_bundle(legacy, "the legacy bundle")):
         if not blobs.judge(made, blob, asked).accepted:
             raise SigningError("the signature that was made does not verify", hint="nothing was written")

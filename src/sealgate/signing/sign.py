@@ -117,7 +117,7 @@ async def _sign_one(
             raise problem  # what stands there must be known, or entries could be lost
     made: list[Signature] = []
     for signer in signers:
-        asked = Asked(image.digest, (SignedBy(signer.public_key, "the key"),), (), True, deny.NOTHING, None)
+        asked = Asked(image.digest, (SignedBy(signer.public_key, "the key"),), (), True, deny.NOTHING, None, None)
         standing = [
             report
             for attachment in (found.attachments if found is not None else ())

@@ -5,9 +5,11 @@ The checks of this room raise `TrustFailure`; `proof` turns each into a finding 
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 
 class TrustFailure(Exception):
-    """One check did not pass. `code` is a key of `CODES`; the message continues a sentence: "the certificate …"."""
+    """One check did not pass. `code` is a key of `CODES`; the message is a clause, "its certificate …"."""
 
     def __init__(self, code: str, message: str) -> None:
         if code not in CODES:
@@ -60,3 +62,11 @@ CODES: dict[str, str | None] = {
     "log-entry-not-asked": "the trust root has no log, or --insecure-ignore-tlog",
 }
 """Code to remedy. `None`: nothing to mend. Documented in docs/codes.md."""
+
+
+class Check(NamedTuple):
+    """The outcome of one check; the sentence stands without a subject: "was logged by …"."""
+
+    code: str
+    outcome: Literal["passed", "failed", "skipped"]
+    message: str

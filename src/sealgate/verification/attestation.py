@@ -3,11 +3,11 @@
 The numbers are those of docs/attest.md. An attestation is good when every check on it passes:
 
 (1) it carries exactly one signature;
-(2) the signature verifies with a required key over the very bytes that were fetched;
+(2) the signature verifies, with a required key or with that of a certificate (`signer`), over the very bytes that were fetched;
 (3) those bytes are an in-toto Statement of the predicate type asked for: hints beside them are not looked at;
 (4) a subject of the Statement is this artifact, by its digest;
 (5) that subject carries the annotations asked for;
-(6) no deny-list names the key;
+(6) no deny-list names the key or the identity;
 (7) its provenance says what is expected of it (`provenance`);
 (8) every condition on the Statement is met.
 
@@ -16,13 +16,13 @@ The type filters first, and then at least one must be left (E06, E07): nothing h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sealgate.errors import SealgateError
 from sealgate.evidence import dsse, predicates, statement
 from sealgate.evidence.bundle import Bundle
-from sealgate.verification import checks, verdict
+from sealgate.verification import checks, signer, verdict
 from sealgate.verification import requirement as requirements
 from sealgate.verification.findings import CODES, PROVENANCE, Finding
 from sealgate.verification.verdict import Verdict
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sealgate.verification.evidence import Evidence
     from sealgate.verification.provenance import Expected
     from sealgate.verification.requirement import Requirement
+    from sealgate.verification.signer import Content
 
 
 class Condition(Protocol):
@@ -69,50 +70,51 @@ def judge(evidence: Evidence, asked: Asked, attested: Attested) -> SignatureRepo
     if content is None:
         return checks.unreadable(report, evidence.problem)
     report = checks.with_manifest_subject(report, evidence, asked)
-    hint = None
     if isinstance(content, Bundle):
-        hint = content.public_key_hint
-        report = report._replace(key_hint=hint)
-        if not isinstance(content.content, dsse.Envelope):
+        bundle, found = content, content.content
+        report = report._replace(key_hint=bundle.public_key_hint)
+        if not isinstance(found, dsse.Envelope):
             finding = Finding("not-an-attestation", "failed", "holds the signature of a file, which says nothing else")
             return report._replace(findings=(*report.findings, finding), kind="signature")
-        envelope, line = content.content, None
-    else:
-        try:
-            envelope = dsse.parse(content.payload, limit=len(content.payload))
-        except SealgateError as error:
-            return checks.unreadable(report, error)
-        line = _line(content)
-    return judge_envelope(report, envelope, hint, asked, attested, line=line)
+        return judge_envelope(
+            report, found, asked, attested, hint=bundle.public_key_hint,
+            content_of=lambda envelope, message: signer.of_bundle(bundle, envelope, message),
+        )  # fmt: skip
+    legacy = content
+    try:
+        envelope = dsse.parse(legacy.payload, limit=len(legacy.payload))
+    except SealgateError as error:
+        return checks.unreadable(report, error)
+    return judge_envelope(
+        report, envelope, asked, attested, hint=None, line=_line(legacy),
+        content_of=lambda envelope, message: signer.of_legacy(legacy, message, envelope=envelope),
+    )  # fmt: skip
 
 
 def judge_envelope(
     report: SignatureReport,
     envelope: dsse.Envelope,
-    hint: str | None,
     asked: Asked,
     attested: Attested,
     *,
+    hint: str | None,
+    content_of: Callable[[dsse.Envelope, bytes], Content],
     line: bytes | None = None,
 ) -> SignatureReport:
     """Make every check on an envelope; what `report` has found already counts.
 
-    `hint` names its key, unsigned; `line` is the envelope as it was fetched, where it was one line.
+    `hint` names its key, unsigned; `content_of` says what came along with its one signature; `line` is the envelope as it
+    was fetched, where it was one line.
     """
     needed = _NEEDED - {"subject-verified"} if attested.unsafe_any_subject else _NEEDED
-    judged = _judge(report, envelope, hint, asked, attested, needed)
+    judged = _judge(report, envelope, asked, attested, needed, hint, content_of)
     # A good attestation passed what it had to, and failed nothing (invariant 3).
-    if judged.key is None or not _good(judged.findings, needed):
+    if judged.key is None or not checks.passed(judged, needed):
         return judged
     return judged._replace(accepted=True, envelope=line or dsse.encode(envelope))
 
 
 _NEEDED = frozenset({"signature-verified", "predicate-type-verified", "subject-verified"})
-
-
-def _good(findings: Sequence[Finding], needed: frozenset[str]) -> bool:
-    passed = {finding.code for finding in findings if finding.outcome == "passed"}
-    return needed <= passed and not any(finding.outcome == "failed" for finding in findings)
 
 
 def _line(layer: LegacySignature) -> bytes | None:
@@ -123,29 +125,33 @@ def _line(layer: LegacySignature) -> bytes | None:
 def _judge(
     report: SignatureReport,
     envelope: dsse.Envelope,
-    hint: str | None,
     asked: Asked,
     attested: Attested,
     needed: frozenset[str],
+    hint: str | None,
+    content_of: Callable[[dsse.Envelope, bytes], Content],
 ) -> SignatureReport:
     findings = list(report.findings)
-    key = scheme = None
+    made = None
     if len(envelope.signatures) != 1:  # (1)
         message = f"has {len(envelope.signatures)} signatures, one is needed"
         findings.append(Finding("signature-count", "failed", message))
-    else:  # (2)
+    else:  # (2), (6)
         signed = dsse.pae(envelope.payload_type, envelope.payload)
-        key, scheme, finding = checks.verify_signature(envelope.signatures[0].sig, signed, asked, hint)
-        findings.append(finding)
+        try:
+            made = checks.made_by(content_of(envelope, signed), signed, asked, hint)
+            findings += made.findings
+        except SealgateError as error:
+            findings.append(Finding("evidence-malformed", "failed", f"cannot be read: {error.message} [{error.code}]"))
     try:
         if envelope.payload_type != dsse.IN_TOTO:  # (3)
             message = f"its payload is of type {envelope.payload_type!r}, not an in-toto Statement"
             findings.append(Finding("not-an-attestation", "failed", message))
-            return checks.with_key(report, key, scheme, findings, asked)
+            return checks.with_maker(report, made, findings)
         found = statement.parse(envelope.payload, limit=len(envelope.payload))
     except SealgateError as error:
         findings.append(Finding("evidence-malformed", "failed", f"cannot be read: {error.message} [{error.code}]"))
-        return checks.with_key(report, key, scheme, findings, asked)
+        return checks.with_maker(report, made, findings)
     findings.append(_predicate_type(found, attested.predicate_type))
     subjects = statement.subjects_of(found, asked.image)
     if attested.unsafe_any_subject:
@@ -157,12 +163,12 @@ def _judge(
         findings.append(checks.annotations_finding(subjects[0].annotations, asked))  # (5)
     else:
         findings.append(checks.other_subject([f"{alg}:{value}" for s in found.subjects for alg, value in s.digests]))
-    report = checks.with_key(report, key, scheme, findings, asked)  # (6)
-    if attested.provenance is not None and _good(report.findings, needed):  # (7)
+    report = checks.with_maker(report, made, findings)
+    if attested.provenance is not None and checks.passed(report, needed):  # (7)
         from sealgate.verification import provenance
 
         report = report._replace(findings=(*report.findings, *provenance.judge(attested.provenance, found)))
-    if attested.conditions and _good(report.findings, needed):  # (8)
+    if attested.conditions and checks.passed(report, needed):  # (8)
         report = report._replace(findings=(*report.findings, *_conditions(found, attested.conditions)))
     kind = "signature" if found.predicate_type == predicates.IMAGE_SIGNATURE else "attestation"
     return report._replace(kind=kind, predicate_type=found.predicate_type)

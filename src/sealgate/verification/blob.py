@@ -6,8 +6,8 @@ bytes themselves. The checks, numbered as in docs/blobs.md:
 (1) the document is a signature of a file: a Sigstore bundle with a message signature, cosign's legacy bundle, or the bare
     signature;
 (2) the digest that a bundle names, unsigned as it is, is the file's (E08);
-(3) the signature verifies with a required key over the bytes of the file;
-(4) no deny-list names the key or the file.
+(3) the signature verifies, with a required key or with that of a certificate (`signer`), over the bytes of the file;
+(4) no deny-list names the key, the identity or the file.
 
 The bytes may be anything, the payload of an image signature too: whoever signed those has signed both (W06). That is why
 `signing.blob` does not sign them unasked, and why the verification of images looks at what the payload says.
@@ -23,6 +23,8 @@ from sealgate.digest import Digest
 from sealgate.errors import EnvelopeInvalidError, LimitError, NotFoundError, SealgateError, UsageError
 from sealgate.evidence.dsse import Envelope
 from sealgate.evidence.legacy import decode_signature, parse_blob_bundle
+from sealgate.keys.algorithms import HASHES
+from sealgate.verification import checks, signer
 from sealgate.verification import requirement as requirements
 from sealgate.verification import verdict as verdicts
 from sealgate.verification.checks import SignatureReport
@@ -31,6 +33,7 @@ from sealgate.verification.findings import Finding
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
+    from sealgate.evidence.bundle import Bundle
     from sealgate.keys.algorithms import HashName, PublicKey
     from sealgate.verification.deny import DenyList
     from sealgate.verification.requirement import Requirement, SignedBy
@@ -127,7 +130,9 @@ class BlobEvidence(NamedTuple):
     """The hash that the bundle names; unsigned."""
     digest: bytes | None = None
     """The digest that the bundle names; unsigned (E08): compared, never verified by."""
-    key_hint: str | None = None
+    bundle: Bundle | None = None
+    came: signer.Came | None = None
+    """What came along with a signature that is in no bundle of Sigstore's."""
     problem: SealgateError | None = None
     """Why it could not be read; then nothing else counts."""
     other: str | None = None
@@ -142,7 +147,8 @@ def parse_bundle(raw: bytes, label: str) -> BlobEvidence:
     try:
         whole = strictjson.parse_object(raw, limit=limits.EVIDENCE_BYTES, what="the bundle")
         if "base64Signature" in whole:
-            return found._replace(format="legacy", signature=parse_blob_bundle(raw).signature)
+            older = parse_blob_bundle(raw)
+            return found._replace(format="legacy", signature=older.signature, came=signer.came_in(older))
         if "payloadType" in whole:
             return found._replace(other="is a bare DSSE envelope, not the signature of a file")
         bundle = bundles.parse(raw)
@@ -153,9 +159,7 @@ def parse_bundle(raw: bytes, label: str) -> BlobEvidence:
     content = bundle.content
     name = content.digest_algorithm
     hash_name = _HASH_OF[name] if name is not None else None
-    return found._replace(
-        signature=content.signature, hash_name=hash_name, digest=content.digest, key_hint=bundle.public_key_hint
-    )
+    return found._replace(signature=content.signature, hash_name=hash_name, digest=content.digest, bundle=bundle)
 
 
 def parse_signature(raw: bytes, label: str) -> BlobEvidence:
@@ -183,17 +187,33 @@ class BlobAsked(NamedTuple):
     deny: DenyList
     hash_name: HashName | None
     """Only signatures over this hash count; None: the key's own hash, SHA-256, or the one that the bundle names."""
+    trust: signer.Trust | None
+    """As `checks.Asked.trust`."""
 
 
 def hashes_of(asked: BlobAsked, evidence: Sequence[BlobEvidence]) -> frozenset[str]:
     """The hashes to read the file with."""
     named = {each.hash_name for each in evidence if each.hash_name is not None}
+    if asked.trust is not None:  # keys that are not known before certificates are read, and what logs may name
+        return frozenset(HASHES)
     return frozenset(named.union(*(_tried(each.key, asked, named) for each in asked.keys)))
 
 
-def needs_message(keys: Sequence[SignedBy]) -> bool:
-    """Whether a key needs the bytes of the file (`limits.SIGNED_FILE_BYTES`)."""
-    return any(not each.key.hashes for each in keys)
+_ED25519 = bytes.fromhex("300506032b6570")
+"""The AlgorithmIdentifier in a certificate (RFC 8410, section 3)."""
+
+
+def needs_message(keys: Sequence[SignedBy], evidence: Sequence[BlobEvidence]) -> bool:
+    """Whether a key, or one in a certificate, needs the bytes of the file (`limits.SIGNED_FILE_BYTES`)."""
+    if any(not each.key.hashes for each in keys):
+        return True
+    return any(_ED25519 in (_certificate(each) or b"") for each in evidence)
+
+
+def _certificate(evidence: BlobEvidence) -> bytes | None:
+    if evidence.bundle is not None:
+        return evidence.bundle.certificates[0] if evidence.bundle.certificates else None
+    return evidence.came.certificate if evidence.came is not None else None
 
 
 def _tried(key: PublicKey, asked: BlobAsked, named: Collection[str | None]) -> Iterator[HashName]:
@@ -210,7 +230,7 @@ def _tried(key: PublicKey, asked: BlobAsked, named: Collection[str | None]) -> I
 def judge(evidence: BlobEvidence, blob: Blob, asked: BlobAsked) -> SignatureReport:
     """Make every check on one signature."""
     report = SignatureReport(
-        evidence.label, evidence.format, evidence.document, evidence.document, False, None, None, evidence.key_hint,
+        evidence.label, evidence.format, evidence.document, evidence.document, False, None, None, _hint(evidence),
         None, (), "unknown", None, True,
     )  # fmt: skip
     if evidence.problem is not None:  # (1)
@@ -222,23 +242,33 @@ def judge(evidence: BlobEvidence, blob: Blob, asked: BlobAsked) -> SignatureRepo
     if evidence.other is not None:
         return report._replace(findings=(Finding("not-a-blob-signature", "failed", evidence.other),))
     findings = [*_compare(evidence, blob)]  # (2)
-    signed_by, scheme, finding = _verify(evidence, blob, asked)  # (3)
-    findings.append(finding)
-    if signed_by is not None:
-        reason = asked.deny.key(signed_by.key.fingerprint)  # (4)
-        if reason is not None:
-            message = f"the key {signed_by.key.fingerprint} is denied: {reason}"
-            findings.append(Finding("denied-key", "failed", message))
-    # A good signature passed something, and failed nothing (invariant 3).
-    accepted = signed_by is not None and all(each.outcome == "passed" for each in findings)
-    return report._replace(
-        accepted=accepted,
-        key=signed_by.key if signed_by is not None else None,
-        key_name=signed_by.name if signed_by is not None else None,
-        scheme=scheme,
-        findings=tuple(findings),
-        kind="signature",
+    made = signer.judge(  # (3), (4)
+        _content(evidence, blob, asked),
+        by_key=lambda: _verify(evidence, blob, asked),
+        keys=bool(asked.keys),
+        trust=asked.trust,
+        deny=asked.deny,
+        hash_name=asked.hash_name,
     )
+    report = checks.with_maker(report, made, [*findings, *made.findings])._replace(kind="signature")
+    # A good signature passed something, and failed nothing (invariant 3).
+    accepted = made.key is not None and checks.passed(report, frozenset({"signature-verified"}))
+    return report._replace(accepted=accepted)
+
+
+def _hint(evidence: BlobEvidence) -> str | None:
+    return evidence.bundle.public_key_hint if evidence.bundle is not None else None
+
+
+def _content(evidence: BlobEvidence, blob: Blob, asked: BlobAsked) -> signer.Content:
+    bundle, came = evidence.bundle, evidence.came or signer.NOTHING_CAME
+    extra = bundle.certificates[1:] if bundle is not None else ()
+    return signer.Content(
+        evidence.signature, None, blob.message, lambda key: _scheme(key, evidence, blob, asked),
+        lambda name: blob.digests[name], _certificate(evidence), extra,
+        lambda: signer.material_of(bundle) if bundle is not None else signer.material_that(came),
+        bundle is not None and bundle.version != "0.1",
+    )  # fmt: skip
 
 
 def _compare(evidence: BlobEvidence, blob: Blob) -> Iterator[Finding]:
@@ -262,7 +292,7 @@ def _verify(evidence: BlobEvidence, blob: Blob, asked: BlobAsked) -> tuple[Signe
     """(3) Try every required key; the one that the hint names first. The hint decides nothing else."""
     if not evidence.signature:
         return None, None, Finding("signature-missing", "failed", "carries an empty signature")
-    hint = evidence.key_hint
+    hint = _hint(evidence)
     for signed_by in sorted(asked.keys, key=lambda each: each.key.hint != hint):
         scheme = _scheme(signed_by.key, evidence, blob, asked)
         if scheme is None:
@@ -323,11 +353,12 @@ def verify(
     requirement: Requirement,
     deny: DenyList,
     hash_name: HashName | None,
+    trust: signer.Trust | None,
 ) -> Verdict:
     """Read the file, judge every signature, decide. `read_blob` is given the hashes to read with, and whether to keep it all.
 
     Raises what `read_blob` raises: a file that is not there has no verdict.
     """
-    asked = BlobAsked(requirements.keys(requirement), deny, hash_name)
-    blob = read_blob(hashes_of(asked, evidence), needs_message(asked.keys))
+    asked = BlobAsked(requirements.keys(requirement), deny, hash_name, trust)
+    blob = read_blob(hashes_of(asked, evidence), needs_message(asked.keys, evidence))
     return decide(blob, evidence, asked, requirement)

@@ -11,12 +11,14 @@ from sealgate.errors import LimitError, SealgateError
 from sealgate.evidence import bundle as bundles
 from sealgate.evidence import dsse
 from sealgate.evidence.legacy import parse_blob_bundle
-from sealgate.verification import attestation, checks
+from sealgate.verification import attestation, checks, signer
 from sealgate.verification import requirement as requirements
 from sealgate.verification.checks import Asked, SignatureReport
 from sealgate.verification.findings import Finding
+from sealgate.verification.signer import came_in
 
 if TYPE_CHECKING:
+    from sealgate.evidence.bundle import Bundle
     from sealgate.keys.algorithms import HashName
     from sealgate.verification.attestation import Attested
     from sealgate.verification.deny import DenyList
@@ -33,7 +35,9 @@ class BlobAttestation(NamedTuple):
     """`bundle` or `legacy` (a bare envelope, or cosign's older bundle around one)."""
     document: Digest
     envelope: dsse.Envelope | None
-    key_hint: str | None = None
+    bundle: Bundle | None = None
+    came: signer.Came | None = None
+    """What came along with a bare envelope."""
     line: bytes | None = None
     """A bare envelope as it came, where it is one line."""
     problem: SealgateError | None = None
@@ -48,8 +52,10 @@ def parse(raw: bytes, label: str, *, limit: int = limits.EVIDENCE_BYTES) -> Blob
     try:
         whole = strictjson.parse_object(raw, limit=limit, what=label)
         if "base64Signature" in whole:
-            raw = parse_blob_bundle(raw, limit=limit).signature
-            return found._replace(format="legacy", envelope=dsse.parse(raw, limit=limit), line=_line(raw))
+            older = parse_blob_bundle(raw, limit=limit)
+            raw = older.signature
+            found = found._replace(format="legacy", envelope=dsse.parse(raw, limit=limit), line=_line(raw))
+            return found._replace(came=came_in(older))
         if "payloadType" in whole:
             return found._replace(format="legacy", envelope=dsse.parse(raw, limit=limit), line=_line(raw))
         bundle = bundles.parse(raw, limit=limit)
@@ -57,7 +63,7 @@ def parse(raw: bytes, label: str, *, limit: int = limits.EVIDENCE_BYTES) -> Blob
         return found._replace(problem=error)
     if not isinstance(bundle.content, dsse.Envelope):
         return found
-    return found._replace(envelope=bundle.content, key_hint=bundle.public_key_hint)
+    return found._replace(envelope=bundle.content, bundle=bundle)
 
 
 def _line(raw: bytes) -> bytes | None:
@@ -67,16 +73,26 @@ def _line(raw: bytes) -> bytes | None:
 
 def judge(evidence: BlobAttestation, asked: Asked, attested: Attested) -> SignatureReport:
     """Make every check on one attestation."""
+    bundle = evidence.bundle
+    hint = bundle.public_key_hint if bundle is not None else None
     report = SignatureReport(
-        evidence.label, evidence.format, evidence.document, evidence.document, False, None, None, evidence.key_hint,
-        None, (), "unknown", None, True,
+        evidence.label, evidence.format, evidence.document, evidence.document, False, None, None, hint, None, (),
+        "unknown", None, True,
     )  # fmt: skip
     if evidence.problem is not None:
         return checks.unreadable(report, evidence.problem)
     if evidence.envelope is None:
         finding = Finding("not-an-attestation", "failed", "holds the signature of a file, which says nothing else")
         return report._replace(findings=(finding,), kind="signature")
-    return attestation.judge_envelope(report, evidence.envelope, evidence.key_hint, asked, attested, line=evidence.line)
+
+    def content_of(envelope: dsse.Envelope, message: bytes) -> signer.Content:
+        if bundle is not None:
+            return signer.of_bundle(bundle, envelope, message)
+        return signer.of_envelope(envelope, message, evidence.came or signer.NOTHING_CAME)
+
+    return attestation.judge_envelope(
+        report, evidence.envelope, asked, attested, hint=hint, content_of=content_of, line=evidence.line
+    )
 
 
 def verify(
@@ -88,9 +104,10 @@ def verify(
     attested: Attested,
     deny: DenyList,
     hash_name: HashName | None,
+    trust: signer.Trust | None,
 ) -> Verdict:
     """The verdict on a file, known by its digest; `name` is for people."""
-    asked = Asked(digest, requirements.keys(requirement), (), True, deny, hash_name)
+    asked = Asked(digest, requirements.keys(requirement), (), True, deny, hash_name, trust)
     found = attestation.decide(
         image=name,
         repository="",

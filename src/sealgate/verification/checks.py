@@ -4,11 +4,11 @@ A signature is good when every check on it passes. All of them are made even whe
 say everything. The numbers are those of docs/verify.md:
 
 (1) it carries exactly one signature;
-(2) the signature verifies with a required key over the very bytes that were fetched;
+(2) the signature verifies, with a required key or with that of a certificate (`signer`), over the very bytes that were fetched;
 (3) those bytes say that they are the signature of an image, of the right kind;
 (4) they name the digest of this image;
 (5) they carry the annotations asked for, all in this one signature;
-(6) no deny-list names the key.
+(6) no deny-list names the key or the identity.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sealgate.errors import LimitError, PayloadTypeError, SealgateError, Stateme
 from sealgate.evidence import predicates, simple, statement
 from sealgate.evidence.bundle import Bundle
 from sealgate.evidence.dsse import IN_TOTO, Envelope, pae
+from sealgate.verification import signer
 from sealgate.verification.findings import Finding
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from sealgate.keys.algorithms import PublicKey
     from sealgate.verification.deny import DenyList
     from sealgate.verification.evidence import Evidence
-    from sealgate.verification.requirement import SignedBy
+    from sealgate.verification.requirement import Signatory, SignedBy
+    from sealgate.verification.signer import Content, Made, Trust
 
 
 class Asked(NamedTuple):
@@ -44,6 +46,8 @@ class Asked(NamedTuple):
     deny: DenyList
     hash_name: str | None
     """Only signatures over this hash count; None: whatever the key's kind is signed with."""
+    trust: Trust | None
+    """Whose certificates count, and what else is asked for; None: keys alone are asked for, and nothing beside them."""
 
 
 class SignatureReport(NamedTuple):
@@ -71,6 +75,17 @@ class SignatureReport(NamedTuple):
     """What the Statement inside says it is about; believed only if the signature verifies."""
     envelope: bytes | None = None
     """A good attestation's DSSE envelope on one line, as cosign prints it."""
+    made: Made | None = None
+    """Who made it, with certificate, log entries and times; believed only if it is accepted."""
+
+    @property
+    def signatory(self) -> Signatory | None:
+        """Whose good signature it is."""
+        if not self.accepted or self.key is None:
+            return None
+        from sealgate.verification.requirement import Signatory
+
+        return Signatory(self.key, self.made.leaf.identity if self.made is not None and self.made.leaf else None)
 
     def statement(self) -> Statement:
         """What a good attestation says. Raises `StatementInvalidError` for anything else."""
@@ -95,10 +110,17 @@ def judge(evidence: Evidence, asked: Asked) -> SignatureReport:
     accepted = (
         report.kind == "signature"
         and report.key is not None
-        and {"signature-verified", "subject-verified"} <= {finding.code for finding in report.findings}
-        and not any(finding.outcome == "failed" for finding in report.findings)
+        and passed(report, frozenset({"signature-verified", "subject-verified"}))
     )
     return report._replace(accepted=accepted, payload=report.payload if accepted else None)
+
+
+def passed(report: SignatureReport, needed: frozenset[str]) -> bool:
+    """Whether every one of these checks passed, and those of who made it, and none failed."""
+    if report.made is None:
+        return False
+    found = {finding.code for finding in report.findings if finding.outcome == "passed"}
+    return needed | report.made.needed <= found and not any(each.outcome == "failed" for each in report.findings)
 
 
 def new_report(evidence: Evidence) -> SignatureReport:
@@ -136,18 +158,16 @@ def _judge_bundle(report: SignatureReport, bundle: Bundle, asked: Asked) -> Sign
     if not isinstance(envelope, Envelope):
         finding = Finding("evidence-unsupported", "failed", "holds the signature of a file, not of an image")
         return report._replace(findings=(finding,), kind="signature")
+    made: Made | None = None
     findings: list[Finding] = []
-    key = scheme = None
     if len(envelope.signatures) != 1:  # (1)
         findings.append(
             Finding("signature-count", "failed", f"has {len(envelope.signatures)} signatures, one is needed")
         )
-    else:  # (2)
-        signature = envelope.signatures[0].sig
-        key, scheme, finding = verify_signature(
-            signature, pae(envelope.payload_type, envelope.payload), asked, bundle.public_key_hint
-        )
-        findings.append(finding)
+    else:  # (2), (6)
+        message = pae(envelope.payload_type, envelope.payload)
+        made = made_by(signer.of_bundle(bundle, envelope, message), message, asked, bundle.public_key_hint)
+        findings += made.findings
     kind = "signature"
     payload = None
     try:
@@ -171,7 +191,7 @@ def _judge_bundle(report: SignatureReport, bundle: Bundle, asked: Asked) -> Sign
         findings.append(Finding("not-an-image-signature", "failed", str(other)))
     except SealgateError as error:
         findings.append(Finding("evidence-malformed", "failed", f"cannot be read: {error.message} [{error.code}]"))
-    return with_key(report, key, scheme, findings, asked)._replace(kind=kind, payload=payload)
+    return with_maker(report, made, findings)._replace(kind=kind, payload=payload)
 
 
 class _OtherTypeError(Exception):
@@ -179,10 +199,13 @@ class _OtherTypeError(Exception):
 
 
 def _judge_legacy(report: SignatureReport, legacy: LegacySignature, asked: Asked) -> SignatureReport:
-    key, scheme, finding = verify_signature(legacy.signature, legacy.payload, asked, None)  # (1), (2)
-    findings = [finding]
+    made: Made | None = None
+    findings: list[Finding] = []
     payload = None
     try:
+        content = signer.of_legacy(legacy, legacy.payload, envelope=None)
+        made = made_by(content, legacy.payload, asked, None)  # (1), (2), (6)
+        findings += made.findings
         found = simple.parse(legacy.payload)  # (3): it reads no other type
         findings.append(Finding("payload-type-verified", "passed", "says that it is the signature of an image"))
         if found.digest == asked.image:  # (4)
@@ -195,21 +218,26 @@ def _judge_legacy(report: SignatureReport, legacy: LegacySignature, asked: Asked
         findings.append(Finding("payload-type-mismatch", "failed", error.message))
     except SealgateError as error:
         findings.append(Finding("evidence-malformed", "failed", f"cannot be read: {error.message} [{error.code}]"))
-    return with_key(report, key, scheme, findings, asked)._replace(kind="signature", payload=payload)
+    return with_maker(report, made, findings)._replace(kind="signature", payload=payload)
 
 
-def with_key(
-    report: SignatureReport, key: SignedBy | None, scheme: str | None, findings: Sequence[Finding], asked: Asked
-) -> SignatureReport:
-    """The report with the key that verified, unless (6) it is denied."""
-    found = list(findings)
-    if key is not None:
-        reason = asked.deny.key(key.key.fingerprint)  # (6)
-        if reason is not None:
-            found.append(Finding("denied-key", "failed", f"the key {key.key.fingerprint} is denied: {reason}"))
-    return report._replace(
-        key=key.key if key else None, key_name=key.name if key else None, scheme=scheme, findings=tuple(found)
+def made_by(content: Content, message: bytes, asked: Asked, hint: str | None) -> Made:
+    """(2), (6) Who made one signature over `message`; the key that `hint` names is tried first."""
+    return signer.judge(
+        content,
+        by_key=lambda: verify_signature(content.signature, message, asked, hint),
+        keys=bool(asked.keys),
+        trust=asked.trust,
+        deny=asked.deny,
+        hash_name=asked.hash_name,
     )
+
+
+def with_maker(report: SignatureReport, made: Made | None, findings: Sequence[Finding]) -> SignatureReport:
+    """The report with who made it, as far as that is known."""
+    if made is None:
+        return report._replace(findings=tuple(findings))
+    return report._replace(key=made.key, key_name=made.name, scheme=made.scheme, findings=tuple(findings), made=made)
 
 
 def verify_signature(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from sealgate.trust import failure
+
 Outcome = Literal["passed", "failed", "skipped"]
 
 
@@ -73,6 +75,7 @@ CODES: dict[str, str | None] = {
     "transparency-log-not-asked": "--require-tlog asks for a log entry",
     "denied-digest": "the deny-list names this image",
     "denied-key": "the deny-list names this key",
+    "denied-identity": "the deny-list names this identity",
     # The image
     "image-not-found": "check the name, the tag and the registry",
     "no-signature": "sign it: `sealgate sign --key cosign.key IMAGE`",
@@ -80,7 +83,7 @@ CODES: dict[str, str | None] = {
     "no-attestation": "attest it: `sealgate attest --key cosign.key --type TYPE --predicate FILE IMAGE`",
     "no-matching-attestation": "as many keys as --require says must have attested; --require any asks for one",
     "accepted": None,
-}
+} | failure.CODES
 
 PROVENANCE = frozenset(
     {"source-mismatch", "source-ref-mismatch", "builder-mismatch", "build-type-mismatch", "provenance-unclear"}

@@ -1,7 +1,8 @@
-"""Who must have signed: an expression over keys. Pure.
+"""Who must have signed: an expression over keys and identities. Pure.
 
-A requirement is met by signatures, each of which has passed every check on its own. Thresholds count distinct keys, by
-the bytes of the key, never signatures or entries (invariant 7). A requirement without parts cannot be made (invariant 3).
+A requirement is met by signatures, each of which has passed every check on its own. Thresholds count distinct signers (a
+key by its bytes, an identity by issuer and subject), never signatures or entries (invariant 7): where several parts are asked
+for, each needs a signer of its own. A requirement without parts cannot be made (invariant 3).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from sealgate.errors import UsageError
 
 if TYPE_CHECKING:
     from sealgate.keys.algorithms import PublicKey
+    from sealgate.trust.identity import Identity, IdentityPattern
 
 
 class SignedBy(NamedTuple):
@@ -23,6 +25,14 @@ class SignedBy(NamedTuple):
     """How people call the key: the reference it was loaded from."""
 
 
+class IdentifiedAs(NamedTuple):
+    """A signature by somebody whose certificate names them so."""
+
+    pattern: IdentityPattern
+    name: str
+    """For people: the pattern in words."""
+
+
 class AtLeast(NamedTuple):
     """At least `needed` of `parts`."""
 
@@ -30,19 +40,27 @@ class AtLeast(NamedTuple):
     parts: tuple[Requirement, ...]
 
 
-Requirement = SignedBy | AtLeast
+Requirement = SignedBy | IdentifiedAs | AtLeast
+
+
+class Signatory(NamedTuple):
+    """Who made a good signature."""
+
+    key: PublicKey
+    identity: Identity | None
+    """Proven by a certificate; None: the key itself was asked for."""
 
 
 def at_least(count: int, parts: Sequence[Requirement]) -> Requirement:
     """`count` of `parts`. Raises `UsageError` for no parts, a count under 1 or one that cannot be reached.
 
-    One key given twice is one part.
+    One key given twice is one part, and so is an identity.
     """
     unique: dict[object, Requirement] = {}
     for part in parts:
-        unique.setdefault(part.key.spki if isinstance(part, SignedBy) else part, part)
+        unique.setdefault(_same(part), part)
     if not unique:
-        raise UsageError("nothing is required: give at least one key", hint="--key FILE")
+        raise UsageError("nothing is required: give at least one key or identity", hint="--key FILE")
     if count < 1:
         raise UsageError("at least one signature must be required")
     if count > len(unique):
@@ -53,6 +71,10 @@ def at_least(count: int, parts: Sequence[Requirement]) -> Requirement:
     return found[0] if len(found) == 1 else AtLeast(count, found)
 
 
+def _same(part: Requirement) -> object:
+    return part.key.spki if isinstance(part, SignedBy) else part.pattern if isinstance(part, IdentifiedAs) else part
+
+
 def any_of(parts: Sequence[Requirement]) -> Requirement:
     """One of `parts`."""
     return at_least(1, parts)
@@ -60,37 +82,79 @@ def any_of(parts: Sequence[Requirement]) -> Requirement:
 
 def all_of(parts: Sequence[Requirement]) -> Requirement:
     """Every one of `parts`."""
-    distinct = {part.key.spki if isinstance(part, SignedBy) else part for part in parts}
-    return at_least(len(distinct), parts)
+    return at_least(len({_same(part) for part in parts}), parts)
+
+
+def leaves(requirement: Requirement) -> tuple[SignedBy | IdentifiedAs, ...]:
+    """Every key and identity that the requirement names, once."""
+    if not isinstance(requirement, AtLeast):
+        return (requirement,)
+    found = {_same(leaf): leaf for part in requirement.parts for leaf in leaves(part)}
+    return tuple(found.values())
 
 
 def keys(requirement: Requirement) -> tuple[SignedBy, ...]:
     """Every key that the requirement names, once."""
-    if isinstance(requirement, SignedBy):
-        return (requirement,)
-    found = {key.key.spki: key for part in requirement.parts for key in keys(part)}
-    return tuple(found.values())
+    return tuple(leaf for leaf in leaves(requirement) if isinstance(leaf, SignedBy))
 
 
-def is_met(requirement: Requirement, signed_by: Iterable[PublicKey]) -> bool:
-    """Whether signatures by these keys, each good in itself, are enough."""
-    present = frozenset(key.spki for key in signed_by)
-    return _is_met(requirement, present)
+def identities(requirement: Requirement) -> tuple[IdentifiedAs, ...]:
+    """Every identity that the requirement names, once."""
+    return tuple(leaf for leaf in leaves(requirement) if isinstance(leaf, IdentifiedAs))
 
 
-def _is_met(requirement: Requirement, present: frozenset[bytes]) -> bool:
-    if isinstance(requirement, SignedBy):
-        return requirement.key.spki in present
+def is_met(requirement: Requirement, signed_by: Iterable[Signatory]) -> bool:
+    """Whether signatures by these, each good in itself, are enough."""
+    distinct = {
+        each.key.spki
+        if each.identity is None
+        else (each.identity.issuer, each.identity.kind, each.identity.subject): each
+        for each in signed_by
+    }
+    return _is_met(requirement, tuple(distinct.values()))
+
+
+def _is_met(requirement: Requirement, present: Sequence[Signatory]) -> bool:
+    if not isinstance(requirement, AtLeast):
+        return any(fits(requirement, each) for each in present)
     if not requirement.parts or requirement.needed < 1:
         return False
-    return sum(_is_met(part, present) for part in requirement.parts) >= requirement.needed
+    nested = sum(_is_met(part, present) for part in requirement.parts if isinstance(part, AtLeast))
+    return (
+        nested + _most([part for part in requirement.parts if not isinstance(part, AtLeast)], present)
+        >= requirement.needed
+    )
+
+
+def fits(part: SignedBy | IdentifiedAs, signatory: Signatory) -> bool:
+    """Whether this signer is the one that is asked for."""
+    if isinstance(part, SignedBy):
+        return part.key.spki == signatory.key.spki
+    return signatory.identity is not None and part.pattern.mismatch(signatory.identity) is None
+
+
+def _most(parts: Sequence[SignedBy | IdentifiedAs], present: Sequence[Signatory]) -> int:
+    """How many parts can have a signer of their own: a largest matching, by augmenting paths (Berge)."""
+    choices = [[index for index, each in enumerate(present) if fits(part, each)] for part in parts]
+    taken: dict[int, int] = {}
+
+    def place(part: int, seen: set[int]) -> bool:
+        for signer in choices[part]:
+            if signer not in seen:
+                seen.add(signer)
+                if signer not in taken or place(taken[signer], seen):
+                    taken[signer] = part
+                    return True
+        return False
+
+    return sum(place(part, set()) for part in range(len(parts)))
 
 
 def describe(requirement: Requirement) -> str:
     """For people: `a signature by cosign.pub`, `signatures by 2 of: a.pub, b.pub, c.pub`."""
-    if isinstance(requirement, SignedBy):
+    if not isinstance(requirement, AtLeast):
         return f"a signature by {requirement.name}"
-    names = ", ".join(part.name if isinstance(part, SignedBy) else f"({describe(part)})" for part in requirement.parts)
+    names = ", ".join(f"({describe(part)})" if isinstance(part, AtLeast) else part.name for part in requirement.parts)
     if requirement.needed == 1:
         return f"a signature by any of: {names}"
     if requirement.needed == len(requirement.parts):

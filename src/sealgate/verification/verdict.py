@@ -14,9 +14,8 @@ from sealgate.verification.findings import CODES, Finding
 
 if TYPE_CHECKING:
     from sealgate.digest import Digest
-    from sealgate.keys.algorithms import PublicKey
     from sealgate.verification.checks import SignatureReport
-    from sealgate.verification.requirement import Requirement
+    from sealgate.verification.requirement import Requirement, Signatory
 
 SCHEMA_VERSION = "sealgate.dev/verdict/v1"
 
@@ -92,10 +91,37 @@ def _report(report: SignatureReport) -> dict[str, Any]:
             "scheme": report.scheme,
         },
         "keyHint": report.key_hint,
+        "identity": _identity(report),
         "annotations": report.payload["optional"] if report.payload is not None else None,
         "predicateType": report.predicate_type,
         "findings": [_finding(finding) for finding in report.findings],
     }
+
+
+def _identity(report: SignatureReport) -> dict[str, Any] | None:
+    """Who a certificate says that the signer is, and when; what is not proven stands there only if the report is accepted."""
+    made = report.made
+    if made is None or made.leaf is None or not report.accepted:
+        return None
+    leaf, identity = made.leaf, made.leaf.identity
+    moments = made.proof.moments if made.proof is not None else ()
+    logs = made.proof.logs if made.proof is not None else ()
+    return {
+        "subject": identity.subject,
+        "kind": identity.kind,
+        "issuer": identity.issuer,
+        "extensions": dict(identity.extensions),
+        "notBefore": _utc(leaf.not_before),
+        "notAfter": _utc(leaf.not_after),
+        "signedAt": [{"time": _utc(moment.at), "source": moment.source} for moment in moments],
+        "logEntries": [{"log": proof.log.base_url, "index": proof.index} for proof in logs],
+    }
+
+
+def _utc(at: float) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -130,8 +156,9 @@ def decide(
 ) -> Verdict:
     """The verdict on an image whose evidence has been judged. `noun`: what counts; of signatures, attestations do not."""
     wanted = requirements.describe(requirement)
-    base = Verdict(image, repository, digest, "refused", "", 0, "", None, wanted, reports, problems, _NOTES, others)
-    good = [report.key for report in reports if report.accepted and report.key is not None]
+    notes = _notes(reports)
+    base = Verdict(image, repository, digest, "refused", "", 0, "", None, wanted, reports, problems, notes, others)
+    good = [signatory for report in reports if (signatory := report.signatory) is not None]
     if denied is not None:
         return base._replace(
             code="denied-digest", exit_code=16, summary=f"the deny-list names it: {denied}", hint=CODES["denied-digest"]
@@ -160,18 +187,20 @@ def decide(
             code=problems[0].code, exit_code=12, summary=f"what is attached cannot be read: {problems[0].message}",
             hint=problems[0].hint,
         )  # fmt: skip
-    if any(finding.code == "denied-key" for report in reports for finding in report.findings):
-        return base._replace(
-            code="denied-key",
-            exit_code=16,
-            summary="the key that signed it is on the deny-list",
-            hint=CODES["denied-key"],
-        )
+    for code, what in (("denied-key", "key"), ("denied-identity", "identity")):
+        if any(finding.code == code for report in reports for finding in report.findings):
+            summary = f"the {what} that signed it is on the deny-list"
+            return base._replace(code=code, exit_code=16, summary=summary, hint=CODES[code])
     code, summary = _why_not(signatures, requirement, good, noun)
-    return base._replace(code=code, exit_code=12, summary=summary, hint=CODES.get(code))
+    exit_code = 13 if code == "certificate-missing" else 12
+    return base._replace(code=code, exit_code=exit_code, summary=summary, hint=CODES.get(code))
 
 
-_NOTES = (Finding("transparency-log-not-asked", "skipped", "transparency log: not asked for"),)
+def _notes(reports: tuple[SignatureReport, ...]) -> tuple[Finding, ...]:
+    """What was not asked for. Where a trust root was given, the findings of each signature say it."""
+    if any(report.made is not None and report.made.proof is not None for report in reports):
+        return ()
+    return (Finding("transparency-log-not-asked", "skipped", "transparency log: not asked for"),)
 
 
 def _signed_by(reports: tuple[SignatureReport, ...]) -> str:
@@ -180,18 +209,23 @@ def _signed_by(reports: tuple[SignatureReport, ...]) -> str:
 
 
 def _why_not(
-    signatures: list[SignatureReport], requirement: Requirement, good: list[PublicKey], noun: str
+    signatures: list[SignatureReport], requirement: Requirement, good: list[Signatory], noun: str
 ) -> tuple[str, str]:
     """One code and sentence for all: the finding nearest to success, since that is what a person will want to mend."""
     if good:
-        signed = {key.spki for key in good}
-        absent = [key.name for key in requirements.keys(requirement) if key.key.spki not in signed]
+        absent = [
+            part.name
+            for part in requirements.leaves(requirement)
+            if not any(requirements.fits(part, each) for each in good)
+        ] or ["enough different signers"]
         return (
             f"no-matching-{noun}",
             f"{requirements.describe(requirement)} are asked for; there is none by {', '.join(absent)}",
         )
     failed = [[finding for finding in report.findings if finding.outcome == "failed"] for report in signatures]
     codes = {findings[0].code for findings in failed if findings}
+    if codes == {"certificate-missing"}:
+        return "certificate-missing", f"no {noun} carries a certificate, so none says who made it"
     if codes == {"signature-key-mismatch"}:
         return "signature-key-mismatch", f"no {noun} by the key you gave"
     nearest = min((findings for findings in failed if findings), key=len)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sealgate.verification.attestation import Attested
     from sealgate.verification.deny import DenyList
     from sealgate.verification.requirement import Requirement
+    from sealgate.verification.signer import Trust
     from sealgate.verification.verdict import Verdict
 
 IMAGES_AT_ONCE = 16
@@ -48,6 +49,8 @@ class Wanted(NamedTuple):
     """Only signatures over this hash count."""
     attested: Attested | None = None
     """An attestation is asked for, not a signature."""
+    trust: Trust | None = None
+    """Whose certificates count, and what else is asked for; None: keys alone, and nothing beside them."""
     detached: attachments.Attachment | None = None
     """The one signature to judge; nothing is looked for in the registry but the image."""
 
@@ -130,6 +133,7 @@ async def _verify_one(subject: Image, wanted: Wanted) -> Verdict:
         wanted.check_annotations,
         wanted.deny,
         wanted.hash_name,
+        wanted.trust,
     )
     if wanted.attested is not None:
         return _attested(subject, digest, found, asked, wanted, wanted.attested)

@@ -1,0 +1,280 @@
+"""`sealgate bundle create|upgrade|show`: Sigstore bundles as files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sealgate import limits
+from sealgate.cli.options import add_flag
+from sealgate.errors import SigningError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sealgate.cli.context import Context
+    from sealgate.evidence.conversion import Parts
+    from sealgate.keys.algorithms import PublicKey
+
+HELP = "Make, upgrade and explain Sigstore bundles. None of it verifies anything: that is `verify-blob` and its like."
+
+_BUNDLE_ID = "cosign's bundle of old (sign-blob --new-bundle-format=false --bundle)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`create`, `upgrade BUNDLE`, `show BUNDLE` and their options."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="create|upgrade|show")
+    create = commands.add_parser(
+        "create",
+        description="Make a bundle v0.3 of a signature and what belongs to it. The signature must fit the key or certificate and "
+        "the file; log entries and timestamps are taken over as they are.",
+        help="make a bundle of loose parts",
+    )
+    create.add_argument("--artifact", metavar="FILE", help="what was signed")
+    create.add_argument("--bundle", metavar="FILE", help=_BUNDLE_ID)
+    create.add_argument("--signature", metavar="FILE", help="the signature, base64")
+    create.add_argument("--attestation", metavar="FILE", help="a DSSE envelope")
+    create.add_argument("--certificate", metavar="FILE", help="the signer's certificate (PEM, or base64 of it)")
+    create.add_argument("--key", metavar="KEY", help="the public key: file, env://VAR or https://…")
+    create.add_argument("--rfc3161-timestamp", metavar="FILE", help="a timestamp: DER, or cosign's JSON")
+    add_flag(create, "--ignore-tlog", help="the signature is in no transparency log")
+    _add_common(create)
+    upgrade = commands.add_parser(
+        "upgrade",
+        description="Write a bundle v0.1 or v0.2, or cosign's bundle of old, as v0.3. Nothing is lost but certificates behind "
+        "the leaf, which v0.3 forbids; that is said.",
+        help="write an older bundle as v0.3",
+    )
+    upgrade.add_argument("file", metavar="BUNDLE", help="the bundle; - is stdin")
+    upgrade.add_argument(
+        "--artifact", metavar="FILE", help="what was signed, where an older bundle does not have its digest"
+    )
+    upgrade.add_argument("--key", metavar="KEY", help="the public key, where an older bundle does not have it")
+    _add_common(upgrade)
+    show = commands.add_parser(
+        "show",
+        description="Explain a bundle of any version, cosign's bundle of old, or a DSSE envelope. Nothing is verified.",
+        help="explain a bundle",
+    )
+    show.add_argument("file", metavar="BUNDLE", help="the bundle; - is stdin")
+    show.add_argument(
+        "-o", "--output", choices=("text", "json"), default="text", metavar="FORMAT",
+        help="text (the default) or json, which has the predicate too",
+    )  # fmt: skip
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="FILE", help="write the bundle to FILE, not to stdout")
+    parser.add_argument(
+        "--rekor-url", metavar="URL",
+        help="ask this log for the proof of inclusion of an entry that has none; nobody is asked without it",
+    )  # fmt: skip
+
+
+def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Make, upgrade or explain a bundle."""
+    if arguments.action == "show":
+        return _show(arguments, context)
+    made = _create(arguments, context) if arguments.action == "create" else _upgrade(arguments, context)
+    if arguments.out is None:
+        context.out(made.decode("utf-8"))
+        return 0
+    try:
+        with open(arguments.out, "wb") as file:
+            file.write(made)
+    except OSError as error:
+        raise UsageError(f"{arguments.out} cannot be written: {error.strerror}") from error
+    context.err(f"Wrote {arguments.out}")
+    return 0
+
+
+# -- create
+
+
+def _create(arguments: argparse.Namespace, context: Context) -> bytes:
+    from sealgate.evidence import conversion
+
+    sources = [arguments.bundle, arguments.signature, arguments.attestation]
+    if sources.count(None) == 3:
+        raise UsageError("there is no signature", hint="--bundle FILE, --signature FILE or --attestation FILE")
+    if sources.count(None) != 2:
+        raise UsageError("--bundle, --signature and --attestation: one of them")
+    key = _key(arguments, context)
+    parts = _parts(arguments, context, key)
+    if arguments.certificate is not None:
+        parts = parts._replace(certificate=_certificate(arguments.certificate, context))
+    if arguments.rfc3161_timestamp is not None:
+        raw = _read(arguments.rfc3161_timestamp, context, limit=limits.SMALL_BODY_BYTES)
+        parts = parts._replace(timestamps=(conversion.timestamp_of(raw),))
+    if arguments.ignore_tlog and parts.entries:
+        raise UsageError("--ignore-tlog, and the bundle has an entry of a log")
+    if not arguments.ignore_tlog and not parts.entries:
+        raise UsageError("no entry of a transparency log came along", hint="--ignore-tlog, if the signature is in none")
+    if arguments.artifact is None and parts.envelope is None:
+        raise UsageError("what was signed belongs to it", hint="--artifact FILE")
+    parts = _fitting(parts, key, arguments.artifact)
+    return conversion.assemble(parts._replace(entries=_proved(parts.entries, arguments, context)))
+
+
+def _parts(arguments: argparse.Namespace, context: Context, key: PublicKey | None) -> Parts:
+    from sealgate.evidence import conversion, dsse
+    from sealgate.evidence.legacy import decode_signature, parse_blob_bundle
+
+    hint = None if key is None else key.hint
+    if arguments.bundle is not None:
+        return conversion.of_blob_bundle(parse_blob_bundle(_read(arguments.bundle, context)), hint=hint)
+    if arguments.attestation is not None:
+        return conversion.Parts(None, dsse.parse(_read(arguments.attestation, context)), None, hint)
+    text = _read(arguments.signature, context, limit=limits.SMALL_BODY_BYTES).decode("utf-8", "replace")
+    return conversion.Parts(decode_signature(text), None, None, hint)
+
+
+def _fitting(parts: Parts, key: PublicKey | None, path: str | None) -> Parts:
+    """The parts with the digest of the file. The signature must be by the key that the bundle will name, over what it will name.
+
+    Raises `SigningError`, `UsageError`.
+    """
+    from sealgate.evidence import conversion, dsse, statement
+    from sealgate.verification import blob as blobs
+
+    if parts.certificate is not None:
+        if key is not None:
+            raise UsageError("a key and a certificate: one of them signed")
+        key = conversion.key_of(parts.certificate)
+    if key is not None and parts.envelope is not None:
+        signed = dsse.pae(parts.envelope.payload_type, parts.envelope.payload)
+        if len(parts.envelope.signatures) != 1 or key.verify(parts.envelope.signatures[0].sig, signed) is None:
+            raise SigningError("the envelope has not one signature that verifies with this key")
+    if path is None:
+        return parts
+    whole = key is not None and not key.hashes and parts.envelope is None
+    blob = blobs.read_file(path, hashes=conversion.HASHES, whole=whole)
+    if parts.envelope is not None:
+        said = statement.parse(parts.envelope.payload, limit=len(parts.envelope.payload))
+        if not any(("sha256", blob.digest.hex) in subject.digests for subject in said.subjects):
+            raise SigningError("the attestation is about something else than this file")
+        return parts
+    if key is None or parts.signature is None:
+        return parts._replace(digest=("sha256", blob.digests["sha256"]))
+    if blob.message is not None:
+        if key.verify(parts.signature, blob.message) is None:
+            raise SigningError("the signature does not verify with this key over this file")
+        return parts._replace(digest=None, hashed=False)
+    for name in key.hashes:
+        if key.verify_digest(parts.signature, blob.digests[name], name) is not None:
+            return parts._replace(digest=(name, blob.digests[name]))
+    raise SigningError("the signature does not verify with this key over this file")
+
+
+# -- upgrade
+
+
+def _upgrade(arguments: argparse.Namespace, context: Context) -> bytes:
+    from sealgate import strictjson
+    from sealgate.evidence import bundle as bundles
+    from sealgate.evidence import conversion
+    from sealgate.evidence.legacy import parse_blob_bundle
+
+    raw = _read(arguments.file, context)
+    if "base64Signature" in strictjson.parse_object(raw, limit=limits.EVIDENCE_BYTES, what="the bundle"):
+        key = _key(arguments, context)
+        parts = conversion.of_blob_bundle(parse_blob_bundle(raw), hint=None if key is None else key.hint)
+        parts = _fitting(parts, key, arguments.artifact)
+        return conversion.assemble(parts._replace(entries=_proved(parts.entries, arguments, context)))
+    found = bundles.parse(raw)
+    if found.version == "0.3":
+        context.err("The bundle is of version 0.3 already")
+        return raw
+    made, left_out = conversion.upgrade(raw, found, _proved(found.log_entries, arguments, context))
+    for what in left_out:
+        context.err(f"warning: left out: {what}")
+    context.err(f"Upgraded from v{found.version} to v0.3")
+    return made
+
+
+def _proved(
+    entries: tuple[dict[str, Any], ...], arguments: argparse.Namespace, context: Context
+) -> tuple[dict[str, Any], ...]:
+    if arguments.rekor_url is None or all(entry.get("inclusionProof") for entry in entries):
+        return entries
+    from sealgate.artifacts import log_proofs
+
+    return context.run(log_proofs.complete(entries, arguments.rekor_url))
+
+
+# -- show
+
+
+def _show(arguments: argparse.Namespace, context: Context) -> int:
+    from sealgate.artifacts.explanation import explain
+
+    told = explain(_read(arguments.file, context))
+    if arguments.output == "json":
+        import json
+
+        from sealgate.cli.text import printable_json
+
+        context.out(printable_json(json.dumps(told, indent=2, ensure_ascii=False)))
+    else:
+        content = told.get("content", {}).get("statement")
+        if isinstance(content, dict) and "predicate" in content:
+            content["predicate"] = _size(content["predicate"])
+        context.out("\n".join(_lines(told, 0)))
+    context.err("note: nothing of this has been verified")
+    return 0
+
+
+def _size(predicate: Any) -> str:
+    import json
+
+    what = f"{len(json.dumps(predicate))} characters of JSON"
+    names = list(predicate) if isinstance(predicate, dict) else []
+    return f"{what}: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}" if names else what
+
+
+def _lines(value: Any, depth: int) -> list[str]:
+    from sealgate.cli.text import printable
+
+    lines = []
+    for name, member in value.items():
+        label = f"{'  ' * depth}{printable(str(name))}:"
+        if isinstance(member, dict):
+            lines += [label, *_lines(member, depth + 1)]
+        elif isinstance(member, list):
+            lines += [label if member else f"{label} none"]
+            for entry in member:
+                if isinstance(entry, dict):
+                    first, *rest = _lines(entry, depth + 2) or [""]
+                    lines += [f"{'  ' * (depth + 1)}- {first.strip()}", *rest]
+                else:
+                    lines.append(f"{'  ' * (depth + 1)}- {printable(str(entry))}")
+        else:
+            lines.append(f"{label} {printable(str(member))}")
+    return lines
+
+
+# -- files
+
+
+def _read(path: str, context: Context, *, limit: int = limits.EVIDENCE_BYTES) -> bytes:
+    from sealgate.cli.predicate import read
+
+    return read(path, context, limit=limit)
+
+
+def _key(arguments: argparse.Namespace, context: Context) -> PublicKey | None:
+    if arguments.key is None:
+        return None
+    from sealgate.keys.resolve import load_public_key
+
+    return context.run(load_public_key(arguments.key, environ=context.environ))
+
+
+def _certificate(path: str, context: Context) -> bytes:
+    """PEM, or base64 of PEM as cosign's `--output-certificate` writes it."""
+    from sealgate.errors import BundleInvalidError
+    from sealgate.evidence import base64, conversion
+
+    raw = _read(path, context, limit=limits.SMALL_BODY_BYTES)
+    if b"-----BEGIN" not in raw:
+        raw = base64.decode(raw.decode("utf-8", "replace").strip(), what="the certificate", error=BundleInvalidError)
+    return conversion.certificate_of(raw, what="the certificate")
