@@ -16,7 +16,8 @@
     │   ├── RedirectError             redirect-refused
     │   ├── AddressError              address-refused               a public name that leads inward
     │   ├── ScannerError              scanner-failed                no scanner, or it did not come to an end
-    │   └── GeneratorError            generator-failed              no SBOM generator, as above
+    │   ├── GeneratorError            generator-failed              no SBOM generator, as above
+    │   └── PolicyUndecidedError      policy-undecided              whether a policy is about a workload is not known
     ├── NotFoundError                 not-found                 1
     │   └── ImageNotFoundError        image-not-found          11
     ├── ContentError                  content-invalid           1   bytes from outside that cannot be believed
@@ -44,6 +45,8 @@
     │   ├── IgnoreFileError           ignore-file-invalid       2   the file of findings that are accepted
     │   ├── VexInvalidError           vex-invalid               2   OpenVEX, CycloneDX VEX or CSAF
     │   ├── FeedInvalidError          feed-invalid              2   a KEV or EPSS file
+    │   ├── PolicyInvalidError        policy-invalid            2   a policy that is not of its grammar
+    │   │   └── PolicyUnsupportedError    policy-unsupported            it asks for what is not evaluated here
     │   └── LimitError                limit-exceeded
     ├── KeyMaterialError              key-invalid              15   missing, malformed or expired trust material
     │   ├── KeyNotFoundError          key-not-found
@@ -457,6 +460,25 @@ class VulnerableError(RefusedError):
     """The scan gate found vulnerabilities that the image must not have."""
 
     code = "vulnerabilities-found"
+
+
+class PolicyInvalidError(ContentError):
+    """A policy that is not of its grammar, or contradicts itself. It is not loaded; what was in force stays."""
+
+    code = "policy-invalid"
+    exit_code = 2
+
+
+class PolicyUnsupportedError(PolicyInvalidError):
+    """A policy asks for what is not evaluated here: leaving that out would be another policy."""
+
+    code = "policy-unsupported"
+
+
+class PolicyUndecidedError(UnavailableError):
+    """Whether a policy is about a workload is not known: what decides could not be asked for."""
+
+    code = "policy-undecided"
 
 
 class AbortedError(SealgateError):

@@ -82,6 +82,16 @@ CONDITION_FILES = 64
 CONDITION_FAILURES = 4
 """Evaluations that came to no end (a crash, time, memory), after which no other one is tried."""
 
+# Policies
+POLICY_BYTES = 4 * 1024 * 1024
+"""One file of policies, or one object of the cluster's (etcd holds 1.5 MiB)."""
+POLICY_RULES = 10_000
+PATTERN_CHARS = 512
+POLICY_PARTS = 1024
+"""Attestors of one rule."""
+POLICY_DEPTH = 8
+"""Attestors within attestors."""
+
 # Counts
 ATTACHMENTS = 512
 """Signatures and attestations looked at on one image."""

@@ -7,7 +7,7 @@ for, each needs a signer of its own. A requirement without parts cannot be made 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate.errors import UsageError
@@ -105,13 +105,14 @@ def identities(requirement: Requirement) -> tuple[IdentifiedAs, ...]:
 
 def is_met(requirement: Requirement, signed_by: Iterable[Signatory]) -> bool:
     """Whether signatures by these, each good in itself, are enough."""
-    distinct = {
-        each.key.spki
-        if each.identity is None
-        else (each.identity.issuer, each.identity.kind, each.identity.subject): each
-        for each in signed_by
-    }
+    distinct = {signer_id(each): each for each in signed_by}
     return _is_met(requirement, tuple(distinct.values()))
+
+
+def signer_id(signatory: Signatory) -> object:
+    """What makes two good signatures those of one signer: the key's bytes, or issuer and subject of an identity."""
+    identity = signatory.identity
+    return signatory.key.spki if identity is None else (identity.issuer, identity.kind, identity.subject)
 
 
 def _is_met(requirement: Requirement, present: Sequence[Signatory]) -> bool:
@@ -120,10 +121,9 @@ def _is_met(requirement: Requirement, present: Sequence[Signatory]) -> bool:
     if not requirement.parts or requirement.needed < 1:
         return False
     nested = sum(_is_met(part, present) for part in requirement.parts if isinstance(part, AtLeast))
-    return (
-        nested + _most([part for part in requirement.parts if not isinstance(part, AtLeast)], present)
-        >= requirement.needed
-    )
+    leaves_here = [part for part in requirement.parts if not isinstance(part, AtLeast)]
+    choices = [[index for index, each in enumerate(present) if fits(part, each)] for part in leaves_here]
+    return nested + most(choices) >= requirement.needed
 
 
 def fits(part: SignedBy | IdentifiedAs, signatory: Signatory) -> bool:
@@ -133,12 +133,13 @@ def fits(part: SignedBy | IdentifiedAs, signatory: Signatory) -> bool:
     return signatory.identity is not None and part.pattern.mismatch(signatory.identity) is None
 
 
-def _most(parts: Sequence[SignedBy | IdentifiedAs], present: Sequence[Signatory]) -> int:
-    """How many parts can have a signer of their own: a largest matching, by augmenting paths (Berge)."""
-    choices = [[index for index, each in enumerate(present) if fits(part, each)] for part in parts]
-    taken: dict[int, int] = {}
+def most(choices: Sequence[Collection[object]]) -> int:
+    """How many parts can have a signer of their own, where `choices` says for each part whose signature would do: a largest
+    matching, by augmenting paths (Berge).
+    """
+    taken: dict[object, int] = {}
 
-    def place(part: int, seen: set[int]) -> bool:
+    def place(part: int, seen: set[object]) -> bool:
         for signer in choices[part]:
             if signer not in seen:
                 seen.add(signer)
@@ -147,7 +148,7 @@ def _most(parts: Sequence[SignedBy | IdentifiedAs], present: Sequence[Signatory]
                     return True
         return False
 
-    return sum(place(part, set()) for part in range(len(parts)))
+    return sum(place(part, set()) for part in range(len(choices)))
 
 
 def describe(requirement: Requirement) -> str:

@@ -50,6 +50,11 @@ class Verdict(NamedTuple):
         """Whether the requirement is met."""
         return self.outcome == "accepted"
 
+    @property
+    def signatories(self) -> tuple[Signatory, ...]:
+        """Whose good signatures there are, also where they are not enough."""
+        return tuple(signatory for report in self.signatures if (signatory := report.signatory) is not None)
+
     def __bool__(self) -> NoReturn:
         raise TypeError("a verdict has no truth value; look at verdict.accepted")
 
@@ -158,7 +163,7 @@ def decide(
     wanted = requirements.describe(requirement)
     notes = _notes(reports)
     base = Verdict(image, repository, digest, "refused", "", 0, "", None, wanted, reports, problems, notes, others)
-    good = [signatory for report in reports if (signatory := report.signatory) is not None]
+    good = list(base.signatories)
     if denied is not None:
         return base._replace(
             code="denied-digest", exit_code=16, summary=f"the deny-list names it: {denied}", hint=CODES["denied-digest"]

@@ -126,6 +126,13 @@ async def _verify_one(subject: Image, wanted: Wanted) -> Verdict:
     else:
         digest = subject.which
         found = await _beside(_find(subject, digest, wanted), _resolve(subject))
+    return judge_found(subject.name, subject.store.name, digest, found, wanted)
+
+
+def judge_found(name: str, repository: str, digest: Digest, found: attachments.Found, wanted: Wanted) -> Verdict:
+    """The verdict on an image from what was found on it. Pure; `name` is for people. What was found may be judged again, by
+    another `wanted`, but must have been looked for as that one asks (`find`).
+    """
     asked = Asked(
         digest,
         requirements.keys(wanted.requirement),
@@ -136,37 +143,46 @@ async def _verify_one(subject: Image, wanted: Wanted) -> Verdict:
         wanted.trust,
     )
     if wanted.attested is not None:
-        return _attested(subject, digest, found, asked, wanted, wanted.attested)
+        return _attested(name, repository, digest, found, asked, wanted, wanted.attested)
     reports = []
+    others = 0
     for attachment in found.attachments:  # one at a time: what is parsed is larger than what was fetched
-        evidence = evidences.read(attachment)
+        evidence = evidences.read(attachment) if attachment.origin != attachments.ATTESTATIONS else None
         if evidence is not None:
             reports.append(judge(evidence, asked))
+        else:
+            others += 1
     return verdicts.decide(
-        image=subject.name,
-        repository=subject.store.name,
+        image=name,
+        repository=repository,
         digest=digest,
         requirement=wanted.requirement,
         reports=tuple(reports),
         problems=found.problems,
         denied=wanted.deny.digest(digest),
-        others=len(found.attachments) - len(reports),
+        others=others,
     )
 
 
 def _attested(
-    subject: Image, digest: Digest, found: attachments.Found, asked: Asked, wanted: Wanted, attested: Attested
+    name: str,
+    repository: str,
+    digest: Digest,
+    found: attachments.Found,
+    asked: Asked,
+    wanted: Wanted,
+    attested: Attested,
 ) -> Verdict:
     from sealgate.verification import attestation
 
     reports = []
     for attachment in found.attachments:  # one at a time, as above
-        evidence = evidences.read_attestation(attachment)
+        evidence = evidences.read_attestation(attachment) if attachment.origin != attachments.SIGNATURES else None
         if evidence is not None:
             reports.append(attestation.judge(evidence, asked, attested))
     return attestation.decide(
-        image=subject.name,
-        repository=subject.store.name,
+        image=name,
+        repository=repository,
         digest=digest,
         requirement=wanted.requirement,
         attested=attested,

@@ -1,0 +1,151 @@
+"""The `Judge` over `verification`: what hangs on an image is fetched once, however many attestors look at it.
+
+One of these lives for one run (a gate, one admission request): tags are resolved once in it. What outlives a run, a cache
+of verdicts, is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from sealgate.errors import ImageNotFoundError, SealgateError
+from sealgate.oci import attachments
+from sealgate.oci.reference import parse_repository
+from sealgate.transport import flow
+from sealgate.verification import verdict as verdicts
+from sealgate.verification.verify import judge_found
+
+if TYPE_CHECKING:
+    from sealgate.digest import Digest
+    from sealgate.oci.reference import Reference
+    from sealgate.oci.store import Store
+    from sealgate.policy.model import Attestor
+    from sealgate.verification.verdict import Verdict
+    from sealgate.verification.verify import Wanted
+
+
+class Stores(Protocol):
+    """Where images and their signatures are."""
+
+    def repository(self, reference: Reference) -> Store:
+        """The store of a reference's repository. Raises `SealgateError` for one that may not be asked."""
+
+
+class Memory(Protocol):
+    """What verdicts are remembered beyond a run. Keyed by everything that decides a verdict (P13)."""
+
+    def recall(self, reference: Reference, digest: Digest, attestor: Attestor, now: float) -> Verdict | None:
+        """A verdict that still holds."""
+
+    def remember(self, reference: Reference, digest: Digest, attestor: Attestor, now: float, verdict: Verdict) -> None:
+        """Keep it as long as nothing that decides it can have changed."""
+
+
+class _Place(NamedTuple):
+    """One look at evidence."""
+
+    digest: Digest
+    repository: str
+    prefix: str
+
+
+class StoreJudge:
+    """See the module."""
+
+    def __init__(self, stores: Stores, *, memory: Memory | None = None) -> None:
+        self._stores = stores
+        self._memory = memory
+        self._digests: dict[Reference, flow.Once[Digest]] = {}
+        self._found: dict[tuple[_Place, frozenset[str]], flow.Once[attachments.Found]] = {}
+
+    async def resolve(self, reference: Reference) -> Digest:
+        """The digest of an image that exists; one request a reference. Raises `ImageNotFoundError`, `UnavailableError`, …"""
+        once = self._digests.setdefault(reference, flow.Once())
+        return await once.get(lambda: self._resolve(reference))
+
+    async def _resolve(self, reference: Reference) -> Digest:
+        manifest = await self._stores.repository(reference).get_manifest(reference.which)
+        if manifest is None:
+            raise ImageNotFoundError(f"{reference} does not exist", hint="check the name, the tag and the registry")
+        return manifest.digest
+
+    async def verdicts(
+        self, reference: Reference, digest: Digest, attestors: Sequence[Attestor], *, now: float
+    ) -> list[Verdict]:
+        """The verdict of each attestor, in their order. Never raises a `SealgateError`: it is in the verdict."""
+        recalled = [
+            self._memory.recall(reference, digest, each, now) if self._memory is not None else None
+            for each in attestors
+        ]
+        missing = [each for each, verdict in zip(attestors, recalled, strict=True) if verdict is None]
+        if not missing:
+            return [verdict for verdict in recalled if verdict is not None]
+        existing = await flow.spawn(self._exists(reference, digest))
+        kinds: dict[_Place, set[str]] = {}
+        for each in missing:
+            kinds.setdefault(self._place(reference, digest, each), set()).add(_suffix(each.wanted))
+        judged = iter(await flow.gather([self._judge(reference, digest, each, kinds, now) for each in missing]))
+        missed = await existing.wait()
+        found: list[Verdict] = []
+        for attestor, known in zip(attestors, recalled, strict=True):
+            if known is not None:
+                found.append(known)
+                continue
+            verdict = next(judged)
+            if missed is not None:  # that there is no such image comes first
+                verdict = verdicts.from_error(str(reference), reference.name, missed, verdict.requirement)
+            if self._memory is not None:
+                self._memory.remember(reference, digest, attestor, now, verdict)
+            found.append(verdict)
+        return found
+
+    async def _exists(self, reference: Reference, digest: Digest) -> SealgateError | None:
+        if reference.digest is None:
+            return None  # it was resolved
+        try:
+            await self.resolve(reference)
+        except SealgateError as error:
+            return error
+        return None
+
+    def _place(self, reference: Reference, digest: Digest, attestor: Attestor) -> _Place:
+        return _Place(digest, attestor.repository or reference.name, attestor.wanted.tag_prefix)
+
+    async def _judge(
+        self, reference: Reference, digest: Digest, attestor: Attestor, kinds: dict[_Place, set[str]], now: float
+    ) -> Verdict:
+        wanted = at(attestor.wanted, now)
+        place = self._place(reference, digest, attestor)
+        try:
+            found = await self._find(place, frozenset(kinds[place]), wanted)
+        except SealgateError as error:
+            return verdicts.from_error(str(reference), reference.name, error, wanted.describe())
+        name = str(reference.with_digest(digest))
+        return judge_found(name, reference.name, digest, found, wanted)
+
+    async def _find(self, place: _Place, kinds: frozenset[str], wanted: Wanted) -> attachments.Found:
+        once = self._found.setdefault((place, kinds), flow.Once())
+        store = self._stores.repository(parse_repository(place.repository))
+        return await once.get(
+            lambda: attachments.find(
+                store,
+                place.digest,
+                suffixes=sorted(kinds),
+                prefix=place.prefix,
+                blob_limit=wanted.blob_limit,
+                envelopes=attachments.ATTESTATIONS in kinds,
+            )
+        )
+
+
+def _suffix(wanted: Wanted) -> str:
+    return attachments.SIGNATURES if wanted.attested is None else attachments.ATTESTATIONS
+
+
+def at(wanted: Wanted, now: float) -> Wanted:
+    """The same question, asked at another time."""
+    trust = wanted.trust
+    if trust is None:
+        return wanted
+    return wanted._replace(trust=trust._replace(demand=trust.demand._replace(now=now)))
