@@ -27,6 +27,24 @@ LOG_ENTRIES = 32
 """Log entries that one signature may carry (sigstore-go's bound)."""
 TIMESTAMPS = 32
 """As log entries."""
+CERTIFICATE_BYTES = 32 * 1024
+"""One certificate, DER; those of Fulcio have one to two thousand bytes."""
+CHAIN_CERTIFICATES = 16
+"""Certificates of one authority."""
+BAG_CERTIFICATES = 10
+"""Certificates that come along behind the signer's (bypass C12)."""
+CHAIN_PATHS = 32
+"""Ways from certificates of one authority to its anchor; a plain chain has one a certificate."""
+AUTHORITY_CERTIFICATES = 64
+"""Certificates in one PEM file of authorities."""
+IDENTITY_BYTES = 4096
+"""One name in a certificate, or what one extension says."""
+SCTS = 16
+"""Signed certificate timestamps of one certificate."""
+REGEXP_BYTES = 4096
+"""One regular expression for identities."""
+REGEXP_MEMORY = 1024 * 1024
+"""What RE2 may take for one: its program and its cache."""
 
 # JSON
 JSON_DEPTH = 64
