@@ -45,6 +45,17 @@ REGEXP_BYTES = 4096
 """One regular expression for identities."""
 REGEXP_MEMORY = 1024 * 1024
 """What RE2 may take for one: its program and its cache."""
+LOG_BODY_BYTES = 256 * 1024
+"""What a log says it holds of one entry: a signature, a digest, a certificate or a key."""
+LOG_SIGNATURE_BYTES = 8 * 1024
+"""A signature by a log, or inside an entry."""
+CHECKPOINT_BYTES = 64 * 1024
+CHECKPOINT_SIGNATURES = 64
+"""Lines under a checkpoint; C2SP's witnesses ask readers to take 16 at least."""
+MERKLE_PATH = 63
+"""Hashes of a proof: a tree has fewer than 2^63 leaves."""
+TIMESTAMP_BYTES = 64 * 1024
+"""An RFC 3161 response, with the certificates that come along."""
 
 # JSON
 JSON_DEPTH = 64

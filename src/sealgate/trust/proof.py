@@ -71,6 +71,9 @@ class Material(NamedTuple):
     """`SignedEntryTimestamp` and `Payload` of the legacy format."""
     timestamps: tuple[bytes, ...] = ()
     """RFC 3161 responses, DER."""
+    stamped: bytes | None = None
+    """What the timestamps are over, where it is not the signature itself: cosign stamps the whole layer of an attestation
+    in the legacy format, in which the signature is."""
     scts: tuple[bytes, ...] = ()
     """SCTs that are not in the certificate (RFC 6962, section 3.2)."""
 
@@ -202,7 +205,8 @@ def _timestamps(signed: Signed, material: Material, demand: Demand, checks: list
     unknown: list[str] = []
     for response in material.timestamps:
         try:
-            stamp = timestamps.verify_timestamp(response, signed.signature, demand.root)
+            stamped = signed.signature if material.stamped is None else material.stamped
+            stamp = timestamps.verify_timestamp(response, stamped, demand.root)
         except TrustFailure as failure:
             if failure.code == "timestamp-untrusted":
                 unknown.append(failure.message)
