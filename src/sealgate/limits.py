@@ -27,6 +27,14 @@ LOG_ENTRIES = 32
 """Log entries that one signature may carry (sigstore-go's bound)."""
 TIMESTAMPS = 32
 """As log entries."""
+TRUST_ROOT_BYTES = 4 * 1024 * 1024
+"""A trust root or a signing configuration."""
+TRUST_ROOT_ENTRIES = 256
+"""Authorities or logs of one kind in a trust root, services of one kind in a signing configuration."""
+TRUST_ROOT_CHAIN = 16
+"""Certificates of one authority."""
+TRUST_ROOT_TEXT = 2048
+"""Characters of a name or an address in a trust root."""
 
 # JSON
 JSON_DEPTH = 64
