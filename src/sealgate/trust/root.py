@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sealgate import limits
 from sealgate.errors import ContentError, KeyMaterialError, TrustRootInvalidError
 from sealgate.evidence import base64, document
+from sealgate.evidence.gojson import protojson
 from sealgate.keys import algorithms
 from sealgate.trust import period
 from sealgate.trust.period import Period as Period  # it is part of this module's values
@@ -123,32 +124,28 @@ def from_document(whole: dict[str, Any]) -> TrustRoot:
         logs=_each(whole, "tlogs", _log),
         timestamp_authorities=_each(whole, "timestampAuthorities", _authority),
     )
-    if not any(root):
-        raise TrustRootInvalidError("the trust root is empty: it names nobody to believe")
     for name, logs in (("tlogs", root.logs), ("ctlogs", root.ct_logs)):
         _distinct(name, logs)
     return root
 
 
 def encode(root: TrustRoot) -> bytes:
-    """The document, indented, as cosign 2.5 and newer, sigstore-python and sigstore-js read it.
+    """The document byte for byte as cosign 3.1.1 writes it: every client reads it.
 
     `operator` stands there only where it is known: cosign 2.5 refuses a document that has it.
     """
-    import json
-
-    return json.dumps(as_document(root), indent=1, ensure_ascii=False).encode("utf-8") + b"\n"
+    return protojson(as_document(root)).encode("utf-8")
 
 
 def as_document(root: TrustRoot) -> dict[str, Any]:
-    """The document as a value; parts that are empty stand there too, so that it shows that they are."""
-    return {
-        "mediaType": MEDIA_TYPE,
+    """The document as a value, in the order of the protobuf message; what is empty is left out."""
+    parts: dict[str, list[dict[str, Any]]] = {
         "tlogs": [_log_document(log) for log in root.logs],
         "certificateAuthorities": [_authority_document(one) for one in root.certificate_authorities],
         "ctlogs": [_log_document(log) for log in root.ct_logs],
         "timestampAuthorities": [_authority_document(one) for one in root.timestamp_authorities],
     }
+    return {"mediaType": MEDIA_TYPE} | {name: part for name, part in parts.items() if part}
 
 
 def key_details(key: PublicKey) -> str:
@@ -339,16 +336,19 @@ def _log_document(log: Log) -> dict[str, Any]:
     raw = log.key.spki
     if log.key_details == _PKCS1:
         raw = _pkcs1(raw)
-    return {
+    key = {
+        "rawBytes": base64.encode(raw),
+        "keyDetails": log.key_details,
+        "validFor": period.as_document(log.valid),
+    }
+    written = {
         "baseUrl": log.base_url,
         "hashAlgorithm": "SHA2_256",
-        "publicKey": {
-            "rawBytes": base64.encode(raw),
-            "keyDetails": log.key_details,
-            "validFor": period.as_document(log.valid),
-        },
+        "publicKey": key,
         "logId": {"keyId": base64.encode(log.log_id)},
-    } | ({"operator": log.operator} if log.operator else {})
+        "operator": log.operator,
+    }
+    return {name: value for name, value in written.items() if value}
 
 
 def _pkcs1(spki: bytes) -> bytes:
