@@ -17,7 +17,7 @@ from sealgate.evidence import base64, document
 from sealgate.evidence.gojson import protojson
 from sealgate.keys import algorithms
 from sealgate.trust import period
-from sealgate.trust.period import Period as Period  # it is part of this module's values
+from sealgate.trust.period import Period as Period  # noqa: PLC0414 - a value of this module: whoever reads roots has it from here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
