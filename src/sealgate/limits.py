@@ -56,6 +56,14 @@ MERKLE_PATH = 63
 """Hashes of a proof: a tree has fewer than 2^63 leaves."""
 TIMESTAMP_BYTES = 64 * 1024
 """An RFC 3161 response, with the certificates that come along."""
+TRUST_ROOT_BYTES = 4 * 1024 * 1024
+"""A trust root or a signing configuration."""
+TRUST_ROOT_ENTRIES = 256
+"""Authorities or logs of one kind in a trust root, services of one kind in a signing configuration."""
+TRUST_ROOT_CHAIN = 16
+"""Certificates of one authority."""
+TRUST_ROOT_TEXT = 2048
+"""Characters of a name or an address in a trust root."""
 
 # JSON
 JSON_DEPTH = 64
