@@ -103,7 +103,7 @@ def test_L01_L02_L04_L05_no_recorded_entry_is_about_another_recorded_signature()
     for case in RECORDED:
         for other in RECORDED:
             if other is not case:
-                codes = {refusal(lambda one=one: verify(one, ROOT, case.signed)) for one in _each(other)}
+                codes = {refusal(lambda one=one, case=case: verify(one, ROOT, case.signed)) for one in _each(other)}
                 assert codes == {"log-entry-not-bound"}, (case.name, other.name)
 
 
@@ -173,7 +173,7 @@ def test_L01_the_entry_of_another_certificate_for_the_same_key_is_another(trust_
 
 def _other_pem():
     key = ec.generate_private_key(ec.SECP256R1())
-    times = datetime.datetime(2026, 1, 1), datetime.datetime(2027, 1, 1)
+    times = (datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) for year in (2026, 2027))
     builder = x509.CertificateBuilder(x509.Name([]), x509.Name([]), key.public_key(), 7, *times)
     return authority.pem([builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)]).encode()
 

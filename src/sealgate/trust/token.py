@@ -201,9 +201,9 @@ def _time(text: bytes) -> float:
     if not _TIME.fullmatch(text):
         raise malformed("has no time")
     try:
-        whole = datetime.datetime(
-            int(text[:4]), *(int(text[at : at + 2]) for at in range(4, 14, 2)), tzinfo=datetime.UTC
-        )
+        year, *rest = int(text[:4]), *(int(text[at : at + 2]) for at in range(4, 14, 2))
+        month, day, hour, minute, second = rest
+        whole = datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.UTC)
     except ValueError:
         raise malformed("has a time that does not exist") from None
     return whole.timestamp() + float(b"0" + text[14:-1] if text[14:-1] else 0)
