@@ -114,9 +114,7 @@ def _cases(folder: Path) -> list[Case]:
             cases.append(Case(folder.name, signed, (), (found.log_entry,), ()))
         else:
             cases.append(of_bundle(f"{folder.name}/{path.name}", raw, artifact, key))
-    for path in sorted(folder.glob("*annotations.json")):
-        cases.append(_legacy(folder, path, key))
-    return cases
+    return cases + [_legacy(folder, path, key) for path in sorted(folder.glob("*annotations.json"))]
 
 
 def _legacy(folder: Path, path: Path, key: PublicKey | None) -> Case:

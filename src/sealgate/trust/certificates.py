@@ -97,7 +97,9 @@ def read_leaf(der: bytes) -> Leaf:
     if usage is None or not usage.digital_signature or usage.key_cert_sign:
         raise TrustFailure("certificate-usage", "its certificate is not for signatures (keyUsage digitalSignature)")
     if purposes is None or _CODE_SIGNING not in purposes:
-        raise TrustFailure("certificate-usage", "its certificate is not for signing code (extendedKeyUsage codeSigning)")
+        raise TrustFailure(
+            "certificate-usage", "its certificate is not for signing code (extendedKeyUsage codeSigning)"
+        )
     who = identity.read(names, arc)
     not_before, not_after = _validity(certificate)
     return Leaf(der, _key(certificate), who, not_before, not_after, certificate, scts)
@@ -115,7 +117,9 @@ def check_bag(extra: tuple[bytes, ...]) -> None:
     for der in extra:
         certificate = _load(der)
         if certificate.issuer == certificate.subject:
-            raise TrustFailure("certificate-malformed", "carries a root certificate; roots only come from the trust root")
+            raise TrustFailure(
+                "certificate-malformed", "carries a root certificate; roots only come from the trust root"
+            )
 
 
 def path_at(leaf: Leaf, root: TrustRoot, at: float) -> Path:
@@ -364,7 +368,8 @@ def _load(der: bytes) -> x509.Certificate:
         raise TrustFailure("certificate-malformed", message)
     try:
         certificate = x509.load_der_x509_certificate(der)
-    except (ValueError, x509.InvalidVersion):
+        _ = certificate.issuer, certificate.subject  # these are read when they are first asked for
+    except (ValueError, x509.InvalidVersion, Warning):  # warnings are errors where Python was told so
         raise TrustFailure("certificate-malformed", "a certificate is no X.509 certificate in DER") from None
     if certificate.version != x509.Version.v3:
         raise TrustFailure("certificate-malformed", "a certificate is not of version 3")

@@ -34,7 +34,7 @@ class LogProof(NamedTuple):
     """A log of the trust root holds an entry about the signature."""
 
     log: Log
-    index: int
+    index: int  # type: ignore[assignment]  # nobody asks a proof for the place of a value
     """As the log counts; where it promised nothing, in its tree."""
     promised: float | None
     """When it was logged, if the log signed that."""

@@ -84,10 +84,16 @@ def read(names: Sequence[tuple[str, str]], extensions: Iterable[tuple[str, bytes
         raise TrustFailure("identity-malformed", f"its certificate has {len(names)} names instead of one")
     [(kind, subject)] = names
     if kind not in _KINDS:
-        raise TrustFailure("identity-malformed", f"its certificate names {kind}, not an e-mail address, a URI or a user")
+        raise TrustFailure(
+            "identity-malformed", f"its certificate names {kind}, not an e-mail address, a URI or a user"
+        )
     if not _KINDS[kind].fullmatch(_plain(subject, "name")):
-        raise TrustFailure("identity-malformed", f"its certificate's name is not {_NOTHING[kind]}: {ascii(subject)[:200]}")
-    texts = {number: _text(number, content) for number, content in extensions if number in EXTENSIONS or number in _ISSUERS}
+        raise TrustFailure(
+            "identity-malformed", f"its certificate's name is not {_NOTHING[kind]}: {ascii(subject)[:200]}"
+        )
+    texts = {
+        number: _text(number, content) for number, content in extensions if number in EXTENSIONS or number in _ISSUERS
+    }
     issuers = [_plain(texts.pop(number), "issuer") for number in _ISSUERS if number in texts]
     if len(set(issuers)) > 1:
         raise TrustFailure("identity-malformed", f"its certificate names two issuers: {issuers[0]} and {issuers[1]}")
@@ -233,7 +239,8 @@ def _compiled(regexp: str) -> Any:
         said = error.args[0] if error.args else ""
         reason = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
         raise UsageError(
-            f"{regexp[:200]!r} is not a regular expression: {reason[:200]}", hint="the syntax is RE2's, as in Go and cosign"
+            f"{regexp[:200]!r} is not a regular expression: {reason[:200]}",
+            hint="the syntax is RE2's, as in Go and cosign",
         ) from None
 
 

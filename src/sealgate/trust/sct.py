@@ -97,7 +97,9 @@ def _verify(sct: _Sct, log: Log, entry: bytes) -> None:
     scheme = log.key.verify(sct.signature, covered) or ""
     begin = _ALGORITHMS.get(sct.algorithm)
     if begin is None or not scheme.startswith(begin) or not scheme.endswith("-sha256"):
-        message = f"its certificate has an SCT by {log.base_url} that does not verify: the certificate is not what was logged"
+        message = (
+            f"its certificate has an SCT by {log.base_url} that does not verify: the certificate is not what was logged"
+        )
         raise TrustFailure("sct-invalid", message)
 
 

@@ -55,5 +55,5 @@ class Signed(NamedTuple):
         try:
             key = x509.load_der_x509_certificate(certificate).public_key()
             return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == self.key.spki
-        except (ValueError, UnsupportedAlgorithm):
+        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
             return False

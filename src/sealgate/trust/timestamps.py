@@ -108,7 +108,7 @@ def _signer_of(token: Token, chain: tuple[bytes, ...]) -> bytes | None:
             if (found.issuer, found.serial) == (token.issuer, token.serial):
                 found.loaded.verify_directly_issued_by(first.loaded)
                 return der
-        except (TrustFailure, *_UNSOUND):
+        except (TrustFailure, *_unsound()):
             continue
     return None
 
@@ -142,8 +142,14 @@ def _signed(key: PublicKey, family: str, hash_name: str, token: Token) -> bool:
 # -- certificates of authorities: read and judged once
 
 
-_UNSOUND = (ValueError, TypeError)
-"""What `cryptography` raises for certificates and signatures that are none, beside its own exceptions."""
+@functools.cache
+def _unsound() -> tuple[type[Exception], ...]:
+    """What `cryptography` raises for certificates and signatures that do not hold."""
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+    named = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
+    return (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, *named)
 
 
 @functools.lru_cache(maxsize=256)
@@ -155,7 +161,7 @@ def _read(der: bytes) -> _Certificate:
         loaded = x509.load_der_x509_certificate(der)
         constraints = _extension(loaded, x509.BasicConstraints)
         is_ca = constraints is not None and constraints.value.ca
-    except _UNSOUND:
+    except _unsound():
         raise malformed("is by a certificate that cannot be read") from None
     tbs = tokens.children(tokens.children(tokens.Element(0, loaded.tbs_certificate_bytes, b""))[0])
     parts = [each for each in tbs if each.tag != 0xA0]  # the version
@@ -168,8 +174,6 @@ def _signer(der: bytes, issuers: tuple[bytes, ...]) -> _Signer:
 
     Only what does not depend on the time. Raises `TrustFailure`.
     """
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-
     from sealgate.keys.algorithms import parse_spki
 
     leaf, above = _read(der), [_read(each) for each in issuers]
@@ -183,7 +187,7 @@ def _signer(der: bytes, issuers: tuple[bytes, ...]) -> _Signer:
                 raise invalid("is by an authority whose certificate is signed with a hash that is not accepted")
             subject.loaded.verify_directly_issued_by(issuer.loaded)
         key = parse_spki(_spki(leaf.loaded), what="the key of a timestamp authority")
-    except (InvalidSignature, UnsupportedAlgorithm, *_UNSOUND):
+    except _unsound():
         raise invalid("is by an authority whose chain in the trust root does not hold") from None
     except SealgateError as problem:
         raise invalid(f"is by an authority with a key that is not accepted: {problem.message}") from None

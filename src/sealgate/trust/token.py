@@ -24,24 +24,36 @@ _CONTENT_TYPE = bytes.fromhex("2a864886f70d010903")
 _MESSAGE_DIGEST = bytes.fromhex("2a864886f70d010904")
 _SIGNING_CERTIFICATE = bytes.fromhex("2a864886f70d010910020c")
 _SIGNING_CERTIFICATE_V2 = bytes.fromhex("2a864886f70d010910022f")
-HASHES = {
-    bytes.fromhex("608648016503040201"): "sha256",
-    bytes.fromhex("608648016503040202"): "sha384",
-    bytes.fromhex("608648016503040203"): "sha512",
-}
+
+
+def _algorithms(names: dict[str, str]) -> dict[bytes, str]:
+    """AlgorithmIdentifiers in DER (RFC 5280, section 4.1.1.2), without parameters and with NULL, to names."""
+    found = {}
+    for identifier, name in names.items():
+        oid = bytes.fromhex(identifier)
+        for parameters in (b"", b"\x05\x00"):
+            content = bytes([OID, len(oid)]) + oid + parameters
+            found[bytes([SEQUENCE, len(content)]) + content] = name
+    return found
+
+
+_HASHES = _algorithms({
+    "608648016503040201": "sha256",
+    "608648016503040202": "sha384",
+    "608648016503040203": "sha512",
+})  # fmt: skip
 """No SHA-1: a timestamp over one proves nothing about what was hashed."""
-_SCHEMES = {
-    bytes.fromhex("2a8648ce3d040302"): ("ecdsa", "sha256"),
-    bytes.fromhex("2a8648ce3d040303"): ("ecdsa", "sha384"),
-    bytes.fromhex("2a8648ce3d040304"): ("ecdsa", "sha512"),
-    bytes.fromhex("2a864886f70d01010b"): ("rsa", "sha256"),
-    bytes.fromhex("2a864886f70d01010c"): ("rsa", "sha384"),
-    bytes.fromhex("2a864886f70d01010d"): ("rsa", "sha512"),
-    bytes.fromhex("2a864886f70d010101"): ("rsa", ""),
-    bytes.fromhex("2b6570"): ("ed25519", ""),
-}
-"""Of signatures: family and hash. Empty: the digest algorithm of the signer (RFC 3370, section 3.2), or none."""
-_NO_PARAMETERS = frozenset({b"", b"\x05\x00"})
+_SCHEMES = _algorithms({
+    "2a8648ce3d040302": "ecdsa sha256",
+    "2a8648ce3d040303": "ecdsa sha384",
+    "2a8648ce3d040304": "ecdsa sha512",
+    "2a864886f70d01010b": "rsa sha256",
+    "2a864886f70d01010c": "rsa sha384",
+    "2a864886f70d01010d": "rsa sha512",
+    "2a864886f70d010101": "rsa ",
+    "2b6570": "ed25519 ",
+})  # fmt: skip
+"""Of signatures: family and hash. No hash: the digest algorithm of the signer (RFC 3370, section 3.2), or none."""
 _TIME = re.compile(rb"[0-9]{14}(?:\.[0-9]{0,8}[1-9])?Z")
 
 
@@ -118,10 +130,10 @@ def _signer(signer: Element, info: bytes, certificates: tuple[bytes, ...]) -> To
         raise malformed("has other parts than a timestamp")
     _of(version, INTEGER)
     issuer, serial = _children(name, SEQUENCE, 2, exactly=True)
-    hash_name = HASHES.get(_algorithm(algorithm))
+    hash_name = _HASHES.get(algorithm.raw)
     if hash_name is None:
         raise invalid("is signed with a hash that is not accepted")
-    family, signed_hash = _SCHEMES.get(_algorithm(scheme), ("", ""))
+    family, _, signed_hash = _SCHEMES.get(scheme.raw, "").partition(" ")
     if not family:
         raise invalid("is signed with an algorithm that is not accepted")
     found = _attributes(_of(attributes, _CONTEXT_0))
@@ -162,7 +174,7 @@ def _certificate_hash(attributes: dict[bytes, Element]) -> tuple[str, bytes]:
     parts = _children(named, SEQUENCE, 1)
     hash_name = "sha256" if second is not None else "sha1"
     if second is not None and parts[0].tag == SEQUENCE:
-        hash_name = HASHES.get(_algorithm(parts[0]), "")
+        hash_name = _HASHES.get(parts[0].raw, "")
         parts = parts[1:]
         if not hash_name or not parts:
             raise invalid("names its certificate with a hash that is not accepted")
@@ -181,7 +193,7 @@ def _info(data: bytes) -> tuple[str | None, bytes, float]:
         for extension in children(rest[-1]):
             if any(each.tag == BOOLEAN and each.content != b"\x00" for each in _children(extension, SEQUENCE, 2)):
                 raise invalid("has a critical extension, and none is known here")
-    return HASHES.get(_algorithm(algorithm)), _of(digest, OCTETS).content, _time(_of(at, TIME).content)
+    return _HASHES.get(algorithm.raw), _of(digest, OCTETS).content, _time(_of(at, TIME).content)
 
 
 def _time(text: bytes) -> float:
@@ -189,9 +201,9 @@ def _time(text: bytes) -> float:
     if not _TIME.fullmatch(text):
         raise malformed("has no time")
     try:
-        whole = datetime.datetime(
-            int(text[:4]), *(int(text[at : at + 2]) for at in range(4, 14, 2)), tzinfo=datetime.UTC
-        )
+        year, *rest = int(text[:4]), *(int(text[at : at + 2]) for at in range(4, 14, 2))
+        month, day, hour, minute, second = rest
+        whole = datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.UTC)
     except ValueError:
         raise malformed("has a time that does not exist") from None
     return whole.timestamp() + float(b"0" + text[14:-1] if text[14:-1] else 0)
@@ -206,23 +218,16 @@ def _explicit(element: Element, kind: bytes) -> Element:
     return inner
 
 
-def _algorithm(element: Element) -> bytes:
-    """The identifier of an AlgorithmIdentifier, which has no parameters here."""
-    name, *parameters = _children(element, SEQUENCE, 1)
-    if b"".join(each.raw for each in parameters) not in _NO_PARAMETERS:
-        raise invalid("has an algorithm with parameters that are not accepted")
-    return _of(name, OID).content
-
-
 # -- DER (X.690, section 10), as much of it as is needed
 
 
 def children(element: Element) -> list[Element]:
     """The elements inside. Raises `TrustFailure` (`timestamp-malformed`) for what is not DER."""
     data, found, at = element.content, [], 0
-    while at < len(data):
+    end = len(data)
+    while at < end:
         start, tag = at, data[at]
-        size = data[at + 1] if at + 1 < len(data) else 0x80
+        size = data[at + 1] if at + 1 < end else 0x80
         at += 2
         if size >= 0x80:
             count = size & 0x7F
@@ -230,7 +235,7 @@ def children(element: Element) -> list[Element]:
             at += count
             if not 1 <= count <= 4 or size < 0x80 or size >> 8 * (count - 1) == 0:
                 raise malformed("is not DER")
-        if tag & 0x1F == 0x1F or at + size > len(data):
+        if tag & 0x1F == 0x1F or at + size > end:
             raise malformed("is not DER")
         found.append(Element(tag, data[at : at + size], data[start : at + size]))
         at += size
