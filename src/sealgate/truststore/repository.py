@@ -87,7 +87,8 @@ def _end(folder: str) -> None:
 def _go_on(mirror: str, folder: str, root: bytes, fetched: Mapping[str, bytes | None]) -> Kept | _Missing:
     """The workflow from its start to what is missing, or to its end."""
     from tuf.api import exceptions
-    from tuf.ngclient import Updater, UpdaterConfig
+    from tuf.ngclient.config import UpdaterConfig
+    from tuf.ngclient.updater import Updater
 
     wanted: list[_Missing] = []
     check_metadata("root.json", root)
@@ -150,7 +151,7 @@ def _fetcher(fetched: Mapping[str, bytes | None], wanted: list[_Missing]) -> Any
     import io
 
     from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError
-    from tuf.ngclient import FetcherInterface
+    from tuf.ngclient.fetcher import FetcherInterface
 
     class Fetched(FetcherInterface):
         def _fetch(self, url: str) -> Iterator[bytes]:
@@ -209,7 +210,8 @@ async def _remote(missing: _Missing) -> bytes | None:
 
     url = parse_url(missing.url)
     pause = 0.5
-    for attempt in range(1, limits.ATTEMPTS + 1):
+    attempt = 1
+    while True:
         try:
             response = await flow.send(Request("GET", url, limit=missing.limit))
         except LimitError:
@@ -223,6 +225,7 @@ async def _remote(missing: _Missing) -> bytes | None:
             break
         await flow.sleep(pause)
         pause *= 2
+        attempt += 1
     if 300 <= status < 400:
         raise RedirectError(f"{url} redirects, which no mirror may", hint="give the address that it redirects to")
     if status == 401:
