@@ -64,6 +64,15 @@ TRUST_ROOT_CHAIN = 16
 """Certificates of one authority."""
 TRUST_ROOT_TEXT = 2048
 """Characters of a name or an address in a trust root."""
+TUF_ROOTS = 128
+"""Newer versions of a TUF repository's root that one update goes through."""
+TUF_FILES = 192
+"""Files that one update fetches, roots among them."""
+TUF_ROOT_BYTES = 512 * 1024
+TUF_TIMESTAMP_BYTES = 64 * 1024
+TUF_METADATA_BYTES = 4 * 1024 * 1024
+"""snapshot.json, targets.json and the metadata of delegated roles."""
+TUF_DELEGATIONS = 16
 
 # JSON
 JSON_DEPTH = 64

@@ -44,7 +44,7 @@ class Selection(NamedTuple):
     """How many of the services to use."""
 
     selector: Literal["ANY", "ALL", "EXACT"]
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # the name in the document; nobody counts members of this
     """Of EXACT alone: at least one."""
 
 
