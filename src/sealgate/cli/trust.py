@@ -110,7 +110,8 @@ def identities_of(arguments: Namespace, context: Context) -> list[IdentifiedAs]:
     for names, values in ((_IDENTITY, identity), (_ISSUER, issuer)):
         if all(values):
             raise UsageError(
-                f"--{names[0].replace('_', '-')} is given exactly and as a regular expression: one of them"
+                f"--{names[0].replace('_', '-')} is given exactly and as a regular expression: one of them",
+                hint="the exact one cannot match too much",
             )
     if not any(issuer) and not _own_authority(arguments):
         raise UsageError(

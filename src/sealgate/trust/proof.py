@@ -15,12 +15,15 @@ would do (client-spec 4.3). One by a log or an authority that the root does not 
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sealgate import limits
 from sealgate.trust.failure import Check, TrustFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sealgate.trust.certificates import Leaf, Path
     from sealgate.trust.entries import LogProof
     from sealgate.trust.root import TrustRoot
@@ -143,10 +146,10 @@ def _logs(signed: Signed, material: Material, demand: Demand, checks: list[Check
     found: list[LogProof] = []
     seen: set[tuple[bytes, int]] = set()
     unknown: list[str] = []
-    verified = [lambda entry=entry: entries.verify_entry(entry, signed, demand.root) for entry in material.entries]
-    verified += [
-        lambda promise=promise: entries.verify_promise(promise, signed, demand.root) for promise in material.promises
+    verified: list[Callable[[], LogProof]] = [
+        functools.partial(entries.verify_entry, entry, signed, demand.root) for entry in material.entries
     ]
+    verified += [functools.partial(entries.verify_promise, each, signed, demand.root) for each in material.promises]
     for verify in verified:
         try:
             proof = verify()
