@@ -47,6 +47,10 @@
     │   ├── FeedInvalidError          feed-invalid              2   a KEV or EPSS file
     │   ├── PolicyInvalidError        policy-invalid            2   a policy that is not of its grammar
     │   │   └── PolicyUnsupportedError    policy-unsupported            it asks for what is not evaluated here
+    │   ├── TrustRootInvalidError     trust-root-invalid       15   a trusted_root.json that cannot be believed, or read here
+    │   ├── SigningConfigInvalidError signing-config-invalid   15   a signing_config.json, as above
+    │   ├── TrustUpdateError          trust-update-invalid     15   what a TUF repository served does not verify
+    │   │   └── TrustUpdateExpiredError   trust-update-expired      it did, once
     │   └── LimitError                limit-exceeded
     ├── KeyMaterialError              key-invalid              15   missing, malformed or expired trust material
     │   ├── KeyNotFoundError          key-not-found
@@ -54,7 +58,9 @@
     │   ├── KeyIsPrivateError         key-is-private
     │   ├── KeyUnsupportedError       key-unsupported
     │   ├── KeyExistsError            key-exists
-    │   └── PasswordError             key-password
+    │   ├── PasswordError             key-password
+    │   ├── TrustRootMissingError     trust-root-missing            nobody said whom to believe
+    │   └── NoServiceError            service-missing               a signing configuration names none to use now
     ├── SigningError                  signing-failed            1
     │   └── NotKeptError              entry-not-kept                a shared tag kept losing our entry
     ├── TagExistsError                tag-exists                1   a tag points to something else already
@@ -355,6 +361,33 @@ class FeedInvalidError(ContentError):
     exit_code = 2
 
 
+class TrustRootInvalidError(ContentError):
+    """A trust root that is malformed, contradicts itself, or is of a version that is not read here."""
+
+    code = "trust-root-invalid"
+    exit_code = 15
+
+
+class SigningConfigInvalidError(ContentError):
+    """A signing configuration that is malformed, incomplete, or of a version that is not read here."""
+
+    code = "signing-config-invalid"
+    exit_code = 15
+
+
+class TrustUpdateError(ContentError):
+    """Metadata or a file of a TUF repository that does not verify, is older than what is known, or is too large."""
+
+    code = "trust-update-invalid"
+    exit_code = 15
+
+
+class TrustUpdateExpiredError(TrustUpdateError):
+    """Metadata of a TUF repository that has expired: it may be kept from us that there is a newer one."""
+
+    code = "trust-update-expired"
+
+
 class LimitError(ContentError):
     """A bound of `sealgate.limits` was reached; the message names it."""
 
@@ -402,6 +435,18 @@ class PasswordError(KeyMaterialError):
     """The password of a private key is wrong or missing."""
 
     code = "key-password"
+
+
+class TrustRootMissingError(KeyMaterialError):
+    """Something is to be verified with certificates, logs or timestamps, and nobody said which are believed."""
+
+    code = "trust-root-missing"
+
+
+class NoServiceError(KeyMaterialError):
+    """A signing configuration names no service, or too few, that can be used now."""
+
+    code = "service-missing"
 
 
 class SigningError(SealgateError):

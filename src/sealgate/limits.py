@@ -27,6 +27,52 @@ LOG_ENTRIES = 32
 """Log entries that one signature may carry (sigstore-go's bound)."""
 TIMESTAMPS = 32
 """As log entries."""
+CERTIFICATE_BYTES = 32 * 1024
+"""One certificate, DER; those of Fulcio have one to two thousand bytes."""
+CHAIN_CERTIFICATES = 16
+"""Certificates of one authority."""
+BAG_CERTIFICATES = 10
+"""Certificates that come along behind the signer's (bypass C12)."""
+CHAIN_PATHS = 32
+"""Ways from certificates of one authority to its anchor; a plain chain has one a certificate."""
+AUTHORITY_CERTIFICATES = 64
+"""Certificates in one PEM file of authorities."""
+IDENTITY_BYTES = 4096
+"""One name in a certificate, or what one extension says."""
+SCTS = 16
+"""Signed certificate timestamps of one certificate."""
+REGEXP_BYTES = 4096
+"""One regular expression for identities."""
+REGEXP_MEMORY = 1024 * 1024
+"""What RE2 may take for one: its program and its cache."""
+LOG_BODY_BYTES = 256 * 1024
+"""What a log says it holds of one entry: a signature, a digest, a certificate or a key."""
+LOG_SIGNATURE_BYTES = 8 * 1024
+"""A signature by a log, or inside an entry."""
+CHECKPOINT_BYTES = 64 * 1024
+CHECKPOINT_SIGNATURES = 64
+"""Lines under a checkpoint; C2SP's witnesses ask readers to take 16 at least."""
+MERKLE_PATH = 63
+"""Hashes of a proof: a tree has fewer than 2^63 leaves."""
+TIMESTAMP_BYTES = 64 * 1024
+"""An RFC 3161 response, with the certificates that come along."""
+TRUST_ROOT_BYTES = 4 * 1024 * 1024
+"""A trust root or a signing configuration."""
+TRUST_ROOT_ENTRIES = 256
+"""Authorities or logs of one kind in a trust root, services of one kind in a signing configuration."""
+TRUST_ROOT_CHAIN = 16
+"""Certificates of one authority."""
+TRUST_ROOT_TEXT = 2048
+"""Characters of a name or an address in a trust root."""
+TUF_ROOTS = 128
+"""Newer versions of a TUF repository's root that one update goes through."""
+TUF_FILES = 192
+"""Files that one update fetches, roots among them."""
+TUF_ROOT_BYTES = 512 * 1024
+TUF_TIMESTAMP_BYTES = 64 * 1024
+TUF_METADATA_BYTES = 4 * 1024 * 1024
+"""snapshot.json, targets.json and the metadata of delegated roles."""
+TUF_DELEGATIONS = 16
 
 # JSON
 JSON_DEPTH = 64

@@ -218,7 +218,9 @@ def _show(arguments: argparse.Namespace, context: Context) -> int:
         content = told.get("content", {}).get("statement")
         if isinstance(content, dict) and "predicate" in content:
             content["predicate"] = _size(content["predicate"])
-        context.out("\n".join(_lines(told, 0)))
+        from sealgate.cli.told import lines
+
+        context.out("\n".join(lines(told)))
     context.err("note: nothing of this has been verified")
     return 0
 
@@ -229,27 +231,6 @@ def _size(predicate: Any) -> str:
     what = f"{len(json.dumps(predicate))} characters of JSON"
     names = list(predicate) if isinstance(predicate, dict) else []
     return f"{what}: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}" if names else what
-
-
-def _lines(value: Any, depth: int) -> list[str]:
-    from sealgate.cli.text import printable
-
-    lines = []
-    for name, member in value.items():
-        label = f"{'  ' * depth}{printable(str(name))}:"
-        if isinstance(member, dict):
-            lines += [label, *_lines(member, depth + 1)]
-        elif isinstance(member, list):
-            lines += [label if member else f"{label} none"]
-            for entry in member:
-                if isinstance(entry, dict):
-                    first, *rest = _lines(entry, depth + 2) or [""]
-                    lines += [f"{'  ' * (depth + 1)}- {first.strip()}", *rest]
-                else:
-                    lines.append(f"{'  ' * (depth + 1)}- {printable(str(entry))}")
-        else:
-            lines.append(f"{label} {printable(str(member))}")
-    return lines
 
 
 # -- files

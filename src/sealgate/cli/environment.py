@@ -43,9 +43,29 @@ VARIABLES = (
         "is the time that --record-creation-timestamp, custom predicates and SBOMs have",
         "seconds since 1970 (now by default)",
     ),
+    # Whom to believe
+    Variable("SIGSTORE_CT_LOG_PUBLIC_KEY_FILE", "is the key of the CT log that is believed in", "a PEM file"),
+    Variable("SIGSTORE_REKOR_PUBLIC_KEY", "is the key of the transparency log that is believed in", "a PEM file"),
+    Variable(
+        "SIGSTORE_ROOT_FILE",
+        "is the certificate authorities that are believed in: roots, and intermediates below them",
+        "a PEM file",
+    ),
+    Variable(
+        "SIGSTORE_TSA_CERTIFICATE_FILE",
+        "is the timestamp authority that is believed in: who signs first, the root last",
+        "a PEM file",
+    ),
+    Variable(
+        "TUF_MIRROR", "is the TUF repository, in place of the one that was initialized", "http(s)://… or file:///…"
+    ),
+    Variable("TUF_ROOT", "is where TUF repositories are kept", "a directory (~/.sigstore/root by default)"),
+    Variable("TUF_ROOT_JSON", "is the root that the TUF repository is verified by", "a root.json file"),
     # Registries and their credentials
     Variable("DOCKER_CONFIG", "is the directory of docker's config.json", "a directory (~/.docker by default)"),
-    Variable("HOME", "is where .docker is, unless DOCKER_CONFIG says otherwise", "a directory"),
+    Variable(
+        "HOME", "is where .docker and .sigstore are, unless DOCKER_CONFIG and TUF_ROOT say otherwise", "a directory"
+    ),
     Variable(
         "PATH", "is where credential helpers (docker-credential-*), scanners and Syft are looked for", "directories"
     ),

@@ -110,7 +110,8 @@ def identities_of(arguments: Namespace, context: Context) -> list[IdentifiedAs]:
     for names, values in ((_IDENTITY, identity), (_ISSUER, issuer)):
         if all(values):
             raise UsageError(
-                f"--{names[0].replace('_', '-')} is given exactly and as a regular expression: one of them"
+                f"--{names[0].replace('_', '-')} is given exactly and as a regular expression: one of them",
+                hint="the exact one cannot match too much",
             )
     if not any(issuer) and not _own_authority(arguments):
         raise UsageError(
@@ -126,6 +127,7 @@ def identities_of(arguments: Namespace, context: Context) -> list[IdentifiedAs]:
         issuer=issuer[0],
         issuer_regexp=issuer[1],
         extensions=tuple(workflow.items()),
+        anchored=False,
     )
     for name, loose in pattern.unanchored().items():
         context.err(
@@ -212,7 +214,9 @@ async def _root(arguments: Namespace, context: Context) -> TrustRoot:
 
         chain = _read(arguments.timestamp_certificate_chain)
         root = root._replace(
-            timestamp_authorities=certificates.authorities_from_pem(chain, what="--timestamp-certificate-chain")
+            timestamp_authorities=certificates.authorities_from_pem(
+                chain, anchors="last", what="--timestamp-certificate-chain"
+            )
         )
     return root
 
@@ -227,9 +231,11 @@ def _own_authorities(arguments: Namespace) -> tuple[Authority, ...]:
     from sealgate.trust import certificates
 
     if arguments.certificate_chain:
-        return certificates.authorities_from_pem(_read(arguments.certificate_chain), what="--certificate-chain")
+        chain = _read(arguments.certificate_chain)
+        return certificates.authorities_from_pem(chain, anchors="last", what="--certificate-chain")
     intermediates = _read(arguments.ca_intermediates) if arguments.ca_intermediates else b""
-    return certificates.authorities_from_pem(_read(arguments.ca_roots), intermediates, what="--ca-roots")
+    roots = _read(arguments.ca_roots)
+    return certificates.authorities_from_pem(roots, intermediates, anchors="all", what="--ca-roots")
 
 
 def came_of(arguments: Namespace) -> Came | None:

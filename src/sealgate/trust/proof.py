@@ -15,12 +15,15 @@ would do (client-spec 4.3). One by a log or an authority that the root does not 
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sealgate import limits
 from sealgate.trust.failure import Check, TrustFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sealgate.trust.certificates import Leaf, Path
     from sealgate.trust.entries import LogProof
     from sealgate.trust.root import TrustRoot
@@ -71,6 +74,9 @@ class Material(NamedTuple):
     """`SignedEntryTimestamp` and `Payload` of the legacy format."""
     timestamps: tuple[bytes, ...] = ()
     """RFC 3161 responses, DER."""
+    stamped: bytes | None = None
+    """What the timestamps are over, where it is not the signature itself: cosign stamps the whole layer of an attestation
+    in the legacy format, in which the signature is."""
     scts: tuple[bytes, ...] = ()
     """SCTs that are not in the certificate (RFC 6962, section 3.2)."""
 
@@ -140,10 +146,10 @@ def _logs(signed: Signed, material: Material, demand: Demand, checks: list[Check
     found: list[LogProof] = []
     seen: set[tuple[bytes, int]] = set()
     unknown: list[str] = []
-    verified = [lambda entry=entry: entries.verify_entry(entry, signed, demand.root) for entry in material.entries]
-    verified += [
-        lambda promise=promise: entries.verify_promise(promise, signed, demand.root) for promise in material.promises
+    verified: list[Callable[[], LogProof]] = [
+        functools.partial(entries.verify_entry, entry, signed, demand.root) for entry in material.entries
     ]
+    verified += [functools.partial(entries.verify_promise, each, signed, demand.root) for each in material.promises]
     for verify in verified:
         try:
             proof = verify()
@@ -202,7 +208,8 @@ def _timestamps(signed: Signed, material: Material, demand: Demand, checks: list
     unknown: list[str] = []
     for response in material.timestamps:
         try:
-            stamp = timestamps.verify_timestamp(response, signed.signature, demand.root)
+            stamped = signed.signature if material.stamped is None else material.stamped
+            stamp = timestamps.verify_timestamp(response, stamped, demand.root)
         except TrustFailure as failure:
             if failure.code == "timestamp-untrusted":
                 unknown.append(failure.message)

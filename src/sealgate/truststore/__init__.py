@@ -1,1 +1,5 @@
 """Where trust roots come from: files, TUF, the environment."""
+
+from __future__ import annotations
+
+from sealgate.truststore.environment import default as default

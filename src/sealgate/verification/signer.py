@@ -249,7 +249,8 @@ def of_legacy(legacy: LegacySignature, message: bytes, *, envelope: Envelope | N
     signature = legacy.signature if envelope is None else envelope.signatures[0].sig
     return Content(
         signature, envelope, message if envelope is None else None, lambda key: key.verify(signature, message),
-        _hasher(message), der_of(legacy.certificate), (), lambda: _material_of_legacy(legacy), False,
+        _hasher(message), der_of(legacy.certificate), (),
+        lambda: _material_of_legacy(legacy, stamped=None if envelope is None else legacy.payload), False,
     )  # fmt: skip
 
 
@@ -277,13 +278,14 @@ def der_of(pem: bytes | None) -> bytes | None:
     return block.body
 
 
-def _material_of_legacy(legacy: LegacySignature) -> Material:
+def _material_of_legacy(legacy: LegacySignature, *, stamped: bytes | None) -> Material:
     from sealgate.evidence.legacy import promise_of, timestamp_of
     from sealgate.trust.proof import Material
 
     return Material(
         promises=(promise_of(legacy.bundle),) if legacy.bundle is not None else (),
         timestamps=(timestamp_of(legacy.timestamp),) if legacy.timestamp is not None else (),
+        stamped=stamped,
     )
 
 
