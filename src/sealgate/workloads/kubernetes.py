@@ -9,11 +9,13 @@ Source: Kubernetes API reference, PodSpec: containers, initContainers, ephemeral
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sealgate import limits
 from sealgate.errors import LimitError, WorkloadInvalidError
 from sealgate.workloads import yamldocs
+from sealgate.workloads.workload import Workload
 
 _POD_SPEC = ("spec",)
 _TEMPLATE = ("spec", "template", "spec")
@@ -28,6 +30,12 @@ _PLACES = {
     "Job": _TEMPLATE,
     "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
 }
+_GROUPS = {
+    "Pod": {""}, "PodTemplate": {""}, "ReplicationController": {""},
+    "Deployment": {"apps", "extensions"}, "ReplicaSet": {"apps", "extensions"}, "DaemonSet": {"apps", "extensions"},
+    "StatefulSet": {"apps"}, "Job": {"batch"}, "CronJob": {"batch"},
+}  # fmt: skip
+"""The API groups whose objects these are; others may call theirs so too, and put their images elsewhere (P17)."""
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 _KNOWN = frozenset({"spec", "template", "jobTemplate", "volumes", "image", "reference", "items", "kind", *_CONTAINERS})
 _FOLDED = {name.casefold(): name for name in _KNOWN}
@@ -39,6 +47,21 @@ class FoundImage(NamedTuple):
     image: str
     where: str
     """`Deployment/web: containers[0].image`."""
+    pointer: str = ""
+    """Where in the object (RFC 6901): `/spec/containers/0/image`."""
+
+
+class FoundObject(NamedTuple):
+    """One object of a manifest and the images that it runs or mounts."""
+
+    workload: Workload
+    images: tuple[FoundImage, ...]
+    known: bool
+    """False: its kind is not known here, and it was searched by form."""
+    document: int
+    """Which document of the stream it stands in, from 0; empty ones are not counted."""
+    pointer: str
+    """Where in that document: `""`, or `/items/3`."""
 
 
 class FoundImages(NamedTuple):
@@ -59,20 +82,35 @@ def find(raw: bytes, *, limit: int = limits.WORKLOAD_BYTES, what: str = "the man
     Raises `WorkloadInvalidError` (an image that is no string, a known object of another shape), `JsonAmbiguousError`,
     `LimitError`.
     """
+    objects = read(raw, limit=limit, what=what)
+    images = tuple(image for each in objects for image in each.images)
+    searched = [
+        _name(dict(each.workload.document), each.workload.kind) for each in objects if not each.known and each.images
+    ]
+    return FoundImages(images, tuple(dict.fromkeys(searched)))
+
+
+def read(raw: bytes, *, limit: int = limits.WORKLOAD_BYTES, what: str = "the manifest") -> tuple[FoundObject, ...]:
+    """Every object of a manifest, with its images. Raises as `find`."""
+    return read_documents(yamldocs.parse(raw, limit=limit, what=what), what=what)
+
+
+def read_documents(documents: list[Any], *, what: str) -> tuple[FoundObject, ...]:
+    """Every object of parsed documents, with its images. Raises as `find`."""
     finder = _Finder()
     try:
-        for document in yamldocs.parse(raw, limit=limit, what=what):
-            finder.read(document, None)
+        for number, document in enumerate(documents):
+            finder.read(document, None, document=number)
     except WorkloadInvalidError as error:
         prefix = "" if error.message.startswith(what) else f"{what}: "
         raise WorkloadInvalidError(f"{prefix}{error.message}", hint=error.hint) from None
-    return FoundImages(tuple(finder.images), tuple(dict.fromkeys(finder.searched)))
+    return tuple(finder.objects)
 
 
 class _Finder:
     def __init__(self) -> None:
-        self.images: list[FoundImage] = []
-        self.searched: list[str] = []
+        self.objects: list[FoundObject] = []
+        self._images: list[FoundImage] = []
         self._steps = 0
 
     def _step(self) -> None:
@@ -81,7 +119,9 @@ class _Finder:
         if self._steps > limits.WORKLOAD_NODES:
             raise LimitError(f"the manifest has more than {limits.WORKLOAD_NODES} parts")
 
-    def read(self, value: object, kind_of_list: str | None, depth: int = 0) -> None:
+    def read(
+        self, value: object, kind_of_list: str | None, depth: int = 0, *, document: int = 0, pointer: str = ""
+    ) -> None:
         """One object, or a list of objects."""
         self._step()
         if depth > limits.JSON_DEPTH:
@@ -96,16 +136,19 @@ class _Finder:
             if items is None:
                 return
             single = kind.removesuffix("List") or None
-            for item in _list(items, f"{name}: items"):
-                self.read(item, single, depth + 1)
+            for number, item in enumerate(_list(items, f"{name}: items")):
+                self.read(item, single, depth + 1, document=document, pointer=f"{pointer}/items/{number}")
             return
-        place = _PLACES.get(kind)
-        if place is None:
-            before = len(self.images)
-            self._search(found, name, 0)
-            if len(self.images) > before:
-                self.searched.append(name)
-            return
+        workload = workload_of(found, kind)
+        self._images = []
+        known = kind in _PLACES and (workload.group in _GROUPS[kind] or "apiVersion" not in found)
+        if known:
+            self._place(found, name, _PLACES[kind])
+        else:
+            self._search(found, name, "", 0)
+        self.objects.append(FoundObject(workload, tuple(self._images), known, document, pointer))
+
+    def _place(self, found: dict[str, Any], name: str, place: tuple[str, ...]) -> None:
         spec = found
         where = ""
         for step in place:
@@ -113,9 +156,9 @@ class _Finder:
             if step not in spec:
                 raise WorkloadInvalidError(f"{name} has no {where}")
             spec = _mapping(spec[step], f"{name}: {where}")
-        self._pod(spec, name)
+        self._pod(spec, name, "".join(f"/{step}" for step in place))
 
-    def _pod(self, spec: dict[str, Any], name: str) -> None:
+    def _pod(self, spec: dict[str, Any], name: str, pointer: str) -> None:
         if not spec.get("containers"):
             raise WorkloadInvalidError(f"{name} has no containers")
         for field in _CONTAINERS:
@@ -124,15 +167,17 @@ class _Finder:
                 continue
             for position, container in enumerate(_list(containers, f"{name}: {field}")):
                 where = f"{field}[{position}]"
-                self._add(_mapping(container, f"{name}: {where}").get("image"), f"{name}: {where}.image")
+                image = _mapping(container, f"{name}: {where}").get("image")
+                self._add(image, f"{name}: {where}.image", f"{pointer}/{field}/{position}/image")
         volumes = spec.get("volumes")
         for position, volume in enumerate(_list(volumes, f"{name}: volumes") if volumes is not None else []):
             where = f"volumes[{position}].image"
             source = _mapping(volume, f"{name}: volumes[{position}]").get("image")
             if source is not None:
-                self._add(_mapping(source, f"{name}: {where}").get("reference"), f"{name}: {where}.reference")
+                image = _mapping(source, f"{name}: {where}").get("reference")
+                self._add(image, f"{name}: {where}.reference", f"{pointer}/volumes/{position}/image/reference")
 
-    def _add(self, image: object, where: str) -> None:
+    def _add(self, image: object, where: str, pointer: str) -> None:
         self._step()
         if not isinstance(image, str) or not image.strip():
             raise WorkloadInvalidError(
@@ -140,32 +185,71 @@ class _Finder:
             )
         if image != image.strip():
             raise WorkloadInvalidError(f"{where} begins or ends with white space")
-        self.images.append(FoundImage(image, where))
+        self._images.append(FoundImage(image, where, pointer))
 
-    def _search(self, value: object, where: str, depth: int) -> None:
+    def _search(self, value: object, where: str, pointer: str, depth: int) -> None:
         """Lists of containers, and image volumes, in an object of an unknown kind."""
         self._step()
         if depth > limits.JSON_DEPTH:
             raise LimitError(f"{where.partition(':')[0]} is nested deeper than {limits.JSON_DEPTH}")
         if isinstance(value, list):
             for position, item in enumerate(value):
-                self._search(item, f"{where}[{position}]", depth + 1)
+                self._search(item, f"{where}[{position}]", f"{pointer}/{position}", depth + 1)
         elif isinstance(value, dict):
             for key, item in value.items():
                 below = f"{where}.{key}" if ":" in where else f"{where}: {key}"
+                deeper = f"{pointer}/{_escaped(key)}"
                 field = "reference" if key == "volumes" else "image"
                 if key in _CONTAINERS or key == "volumes":
-                    self._search_list(item, below, field)
-                self._search(item, below, depth + 1)
+                    self._search_list(item, below, deeper, field)
+                self._search(item, below, deeper, depth + 1)
 
-    def _search_list(self, value: object, where: str, field: str) -> None:
+    def _search_list(self, value: object, where: str, pointer: str, field: str) -> None:
         for position, item in enumerate(value if isinstance(value, list) else []):
-            place = f"{where}[{position}]"
+            place, deeper = f"{where}[{position}]", f"{pointer}/{position}"
             source = item.get("image") if isinstance(item, dict) and field == "reference" else item
             if field == "reference" and isinstance(source, dict):
-                place += ".image"
+                place, deeper = f"{place}.image", f"{deeper}/image"
             if isinstance(source, dict) and isinstance(image := source.get(field), str) and image.strip():
-                self._add(image.strip(), f"{place}.{field}")
+                self._add(image.strip(), f"{place}.{field}", f"{deeper}/{field}")
+
+
+def workload_of(document: Mapping[str, Any], kind: str) -> Workload:
+    """An object as policies look at it. What it says of itself is taken as it is; labels that are no text are left out."""
+    version = document.get("apiVersion")
+    group, _, number = version.rpartition("/") if isinstance(version, str) else ("", "", "")
+    metadata = document.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    return Workload(
+        group=group,
+        version=number,
+        kind=kind,
+        resource=_RESOURCES.get(kind, f"{kind.lower()}s"),
+        namespace=_text(metadata.get("namespace")),
+        name=_text(metadata.get("name")) or _text(metadata.get("generateName")),
+        labels=_texts(metadata.get("labels")),
+        annotations=_texts(metadata.get("annotations")),
+        document=document,
+    )
+
+
+_RESOURCES = {"NetworkPolicy": "networkpolicies", "Ingress": "ingresses"}
+"""Plurals that are not made by an `s`; nothing but selectors of policies looks at them."""
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        return {}
+    return {name: text for name, text in value.items() if isinstance(name, str) and isinstance(text, str)}
+
+
+def _escaped(key: object) -> str:
+    """A step of a JSON Pointer (RFC 6901, section 3)."""
+    return str(key).replace("~", "~0").replace("/", "~1")
 
 
 def _name(found: dict[str, Any], kind: str) -> str:
