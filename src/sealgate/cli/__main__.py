@@ -35,6 +35,7 @@ COMMANDS = {
     "initialize": ("initialize", "Fetch whom to believe from a TUF repository"),
     "trusted-root": ("trusted_root", "Make and explain trust roots"),
     "signing-config": ("signing_config", "Make and explain signing configurations"),
+    "gate": ("gate", "Judge what is to be deployed by policies"),
     "scan": ("scan", "Judge what a scanner found in images"),
     "sbom": ("sbom", "Make SBOMs of images, and read attached ones"),
     "tree": ("tree", "List what is attached to an image"),

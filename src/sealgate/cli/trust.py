@@ -221,6 +221,24 @@ async def _root(arguments: Namespace, context: Context) -> TrustRoot:
     return root
 
 
+async def root_of(path: str | None, context: Context, *, optional: bool) -> TrustRoot | None:
+    """The trust root in a file, else what the environment or `sealgate initialize` left; None, with `optional`: there is none."""
+    from sealgate import truststore
+    from sealgate.errors import TrustRootMissingError
+    from sealgate.trust import root as roots
+
+    if path:
+        from sealgate import limits
+
+        return roots.parse(_read(path, limits.TRUST_ROOT_BYTES))
+    try:
+        return await truststore.default(context.environ)
+    except TrustRootMissingError:
+        if optional:
+            return None
+        raise
+
+
 def _own_authorities(arguments: Namespace) -> tuple[Authority, ...]:
     if arguments.certificate_chain and (arguments.ca_roots or arguments.ca_intermediates):
         raise UsageError("--certificate-chain and --ca-roots are two ways to name your authority: one of them")

@@ -1,0 +1,1 @@
+"""Policies over workloads in files: the deployment gate."""
