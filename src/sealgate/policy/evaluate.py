@@ -13,6 +13,7 @@ The steps, as docs/policies.md numbers them:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -181,8 +182,13 @@ async def _image(index: Index, workload: Workload, placed: Placed, judge: Judge,
     attestors = {each.identity: each for rule in asked for each in models.attestors(rule.demand)}
     verdicts = await judge.verdicts(reference, digest, tuple(attestors.values()), now=now)  # (5)
     by_identity = dict(zip(attestors, verdicts, strict=True))
-    subject = {"image": placed.image, "reference": str(reference), "digest": str(digest), "where": placed.where}
-    rulings += [_ruled(rule, workload, by_identity, subject | {"object": workload.document}) for rule in asked]  # (6)
+    subject: dict[str, object] = {"image": placed.image, "reference": str(reference), "digest": str(digest), "where": placed.where}
+    subject["object"] = workload.document
+    for rule in asked:  # (6)
+        if models.is_program(rule.demand):  # may run a policy of a user: beside the flows
+            rulings.append(await flow.call(functools.partial(_ruled, rule, workload, by_identity, subject)))
+        else:
+            rulings.append(_ruled(rule, workload, by_identity, subject))
     return base._replace(digest=digest, rulings=tuple(rulings))
 
 

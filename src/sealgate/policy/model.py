@@ -187,3 +187,10 @@ def attestors(expression: Expression) -> tuple[Attestor, ...]:
 
     walk(expression)
     return tuple(found.values())
+
+
+def is_program(expression: Expression) -> bool:
+    """Whether a dialect's own evaluation is somewhere in it."""
+    if isinstance(expression, Count):
+        return any(is_program(part) for part in expression.parts)
+    return not isinstance(expression, Attestor | Static)
