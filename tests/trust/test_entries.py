@@ -3,6 +3,7 @@
 import base64
 import copy
 import datetime
+import hashlib
 import json
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sealgate import limits
+from sealgate.evidence import dsse
 from sealgate.keys.algorithms import parse_spki
 from sealgate.trust import entries
 from sealgate.trust.failure import TrustFailure
@@ -490,11 +492,24 @@ def test_L12_an_entry_of_an_unknown_kind_or_without_content_is_refused(trust_ser
     assert code_of(trust_service, alter, rekor=2) == expected
 
 
-def test_L20_an_envelope_is_not_logged_as_a_file_in_rekor_v1(trust_service):
+def test_L20_an_envelope_may_be_logged_as_its_pae_but_not_as_its_payload(trust_service):
     root = root_of(trust_service.trusted_root())
-    made = trust_service.make_bundle(rekor=1, kind="dsse", entry_kind="hashedrekord")
-    assert verify(of_made(trust_service.make_bundle(rekor=1, kind="dsse")), root)
-    assert refusal(lambda: verify(of_made(made), root)) == "log-entry-not-bound"
+    options = {"rekor": 1, "kind": "dsse", "entry_kind": "hashedrekord"}
+    case = of_made(trust_service.make_bundle(**options))
+    assert verify(case, root)
+    payload = hashlib.sha256(case.signed.envelope.payload).hexdigest()
+    alter = in_body("spec", "data", "hash", "value", to=payload)
+    assert code_of(trust_service, alter, **options) == "log-entry-not-bound"
+
+
+def test_L20_a_file_is_not_logged_as_an_envelope(trust_service):
+    root = root_of(trust_service.trusted_root())
+    for options in ({"rekor": 1}, {"rekor": 1, "entry_kind": "intoto"}, {"rekor": 2, "entry_kind": "dsse"}):
+        case = of_made(trust_service.make_bundle(kind="dsse", **options))
+        assert verify(case, root)
+        message = dsse.pae(case.signed.envelope.payload_type, case.signed.envelope.payload)
+        file = case.signed._replace(envelope=None, message=message)  # the very same signature
+        assert refusal(lambda case=case, file=file: verify(case, root, file)) == "log-entry-not-bound"
 
 
 def test_L20_a_log_of_tiles_has_no_entries_of_rekor_v1(trust_service):
@@ -502,12 +517,25 @@ def test_L20_a_log_of_tiles_has_no_entries_of_rekor_v1(trust_service):
     root = root_of(trust_service.trusted_root())
     of_v1 = of_made(trust_service.make_bundle(rekor=1))
     body = json.loads(base64.b64decode(of_v1.entries[0]["canonicalizedBody"]))
-    for log in ("current", "ecdsa"):
-        tiles = trust_service.log2(log)
-        entry = tiles.add(rekor2_request(), Hooks({"body": (lambda _: body,)}))
-        del entry["inclusionPromise"]
-        code = refusal(lambda entry=entry: entries.verify_entry(entry, of_v1.signed, root))
-        assert code == {"current": "log-entry-malformed", "ecdsa": "log-checkpoint-invalid"}[log]
+    entry = trust_service.log2().add(rekor2_request(), Hooks({"body": (lambda _: body,)}))
+    del entry["inclusionPromise"]
+    assert verify(of_v1, root)
+    assert refusal(lambda: entries.verify_entry(entry, of_v1.signed, root)) == "log-entry-malformed"
+
+
+def test_L20_what_a_log_holds_is_bound_however_it_is_read(trust_service):
+    """The id of a log of tiles with an ECDSA key could be that of Rekor v1; but the kind is in the leaf."""
+    root = root_of(trust_service.trusted_root())
+    of_v1, other = (of_made(trust_service.make_bundle(rekor=1)) for _ in range(2))
+    body = json.loads(base64.b64decode(of_v1.entries[0]["canonicalizedBody"]))
+    entry = trust_service.log2("ecdsa").add(rekor2_request(), Hooks({"body": (lambda _: body,)}))
+    del entry["inclusionPromise"]
+    assert entries.verify_entry(entry, of_v1.signed, root).promised is None
+    assert refusal(lambda: entries.verify_entry(entry, other.signed, root)) == "log-entry-not-bound"
+    promised = entry | {"integratedTime": "1790000000", "inclusionPromise": of_v1.entries[0]["inclusionPromise"]}
+    assert refusal(lambda: entries.verify_entry(promised, of_v1.signed, root)) == "log-promise-invalid"
+    as_tile = entry | {"kindVersion": {"kind": "hashedrekord", "version": "0.0.2"}}
+    assert refusal(lambda: entries.verify_entry(as_tile, of_v1.signed, root)) == "log-entry-malformed"
 
 
 def rekor2_request():

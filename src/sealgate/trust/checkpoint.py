@@ -90,21 +90,16 @@ def read(note: str) -> Checkpoint:
 def verified(checkpoint: Checkpoint, log: Log, *, tiles: bool) -> Checkpoint:
     """The checkpoint, once the log's own signature is found on it. `tiles`: a log of tiles (Rekor v2), else Rekor v1.
 
-    The origin of a log of tiles is the host of its address in the trust root; a tree of Rekor v1 has the origin
-    `host - number`, and the host signs. Lines of other names or keys (witnesses) say nothing, wherever they stand, but
-    each line in the log's own name and key must be good (L14). Raises `TrustFailure` (`log-checkpoint-invalid`).
+    The origin is the host of the log's address in the trust root; but that of a tree of Rekor v1 is `host - number`, and the
+    host signs, which may have another address. Lines of other names or keys (witnesses) say nothing, wherever they stand,
+    but each line in the log's own name and key must be good (L14). Raises `TrustFailure` (`log-checkpoint-invalid`).
     """
-    host = checkpoint.host
-    if tiles:
-        if host is not None or checkpoint.origin != host_of(log.base_url):
-            raise _invalid(f"is by {ascii(checkpoint.origin)[:100]}, not by the log {log.base_url}")
+    name = None if tiles else checkpoint.host
+    if name is None:
         name = checkpoint.origin
-        key_id = tile_key_id(name, log.key)
-    else:
-        if host is None:
-            raise _invalid(f"is by {ascii(checkpoint.origin)[:100]}, which is no tree of the log {log.base_url}")
-        name = host
-        key_id = hashlib.sha256(log.key.spki).digest()
+        if name != host_of(log.base_url):
+            raise _invalid(f"is by {ascii(name)[:100]}, not by the log {log.base_url}")
+    key_id = tile_key_id(name, log.key) if tiles else hashlib.sha256(log.key.spki).digest()
     short = key_id[:_KEY_ID_BYTES]
     own = [line.blob for line in checkpoint.signatures if line.key_id == short and line.name == name]
     if not own:

@@ -108,7 +108,9 @@ def _signer_of(token: Token, chain: tuple[bytes, ...]) -> bytes | None:
             if (found.issuer, found.serial) == (token.issuer, token.serial):
                 found.loaded.verify_directly_issued_by(first.loaded)
                 return der
-        except (TrustFailure, *_unsound()):
+        except TrustFailure:
+            continue
+        except _unsound():
             continue
     return None
 
