@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from sealgate import limits
 from sealgate.evidence import dsse
-from sealgate.keys.algorithms import parse_spki
+from sealgate.keys.algorithms import PublicKey, parse_spki
 from sealgate.trust import entries
 from sealgate.trust.failure import TrustFailure
 from sealgate.trust.root import Log, Period
-from trust.recordings import of_made, recorded, recorded_root, root_of
+from trust.recordings import PUBLIC, of_bundle, of_made, recorded, recorded_root, root_of
 from trust_service import authority, notes, rekor2
 from trust_service.hooks import Hooks
 from trust_service.merkle import Tree
@@ -99,6 +99,29 @@ def test_every_recorded_entry_verifies(case):
     for proof in verify(case, ROOT):
         assert proof.log in ROOT.logs
         assert (proof.promised is not None) == ("rekor1" in proof.log.base_url)
+
+
+@pytest.mark.parametrize("name", ["rekor1-hashedrekord-of-envelope", "rekor2-dsse", "rekor1-intoto"])
+def test_entries_of_public_logs_verify(name):
+    root = root_of(json.loads((PUBLIC / "trusted_root.json").read_bytes()))
+    raw = (PUBLIC / f"{name}.json").read_bytes()
+    key = None
+    if name == "rekor1-intoto":
+        body = json.loads(
+            base64.b64decode(json.loads(raw)["verificationMaterial"]["tlogEntries"][0]["canonicalizedBody"])
+        )
+        text = body["spec"]["content"]["envelope"]["signatures"][0]["publicKey"]
+        key = PublicKey.from_pem(base64.b64decode(text))
+    case = of_bundle(name, raw, b"", key)
+    [proof] = verify(case, root)
+    expected = {
+        "rekor1-hashedrekord-of-envelope": (1_525_557_801, 1_778_701_653),
+        "rekor2-dsse": (7131, None),
+        "rekor1-intoto": (0, None),
+    }
+    assert (proof.index, proof.promised) == expected[name]
+    other = BY_NAME["att-c31-custom/bundle.json"].signed
+    assert refusal(lambda: verify(case, root, other)) == "log-entry-not-bound"
 
 
 def test_L01_L02_L04_L05_no_recorded_entry_is_about_another_recorded_signature():

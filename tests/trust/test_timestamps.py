@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import json
 
 import pytest
 from cryptography import x509
@@ -12,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealgate import limits
-from sealgate.trust import timestamps
+from sealgate.trust import proof, timestamps
 from sealgate.trust.failure import TrustFailure
 from sealgate.trust.root import Authority, Period, TrustRoot
-from trust.recordings import of_made, recorded, recorded_root, root_of
+from trust.recordings import PUBLIC, of_bundle, of_made, recorded, recorded_root, root_of
 from trust_service import der, timestamping
 from trust_service.hooks import Hooks
 
@@ -127,6 +128,29 @@ def test_every_recorded_timestamp_verifies(case):
         stamp = verify(response, ROOT, case.stamped)
         assert stamp.authority in ROOT.timestamp_authorities
         assert 1_795_354_000 < stamp.time < 1_795_355_000
+
+
+@pytest.mark.parametrize("name", ["rekor1-hashedrekord-of-envelope", "rekor2-dsse"])
+def test_timestamps_of_public_authorities_verify(name):
+    root = root_of(json.loads((PUBLIC / "trusted_root.json").read_bytes()))
+    case = of_bundle(name, (PUBLIC / f"{name}.json").read_bytes(), b"", None)
+    [response] = case.timestamps
+    stamp = verify(response, root, case.signed.signature)
+    assert stamp.time in {1_778_701_653, 1_753_473_184}
+    assert refusal(lambda: verify(response, root)) == "timestamp-not-bound"
+    assert refusal(lambda: verify(response, ROOT, case.signed.signature)) == "timestamp-untrusted"
+
+
+def test_cosign_stamps_the_whole_layer_of_a_legacy_attestation():
+    case = next(case for case in RECORDED if case.layer is not None)
+    [response] = case.timestamps
+    asked = proof.demand(ROOT, now=NOW, insecure_ignore_log=False, insecure_ignore_sct=True, use_signed_timestamps=True)
+    material = proof.Material(promises=case.promises, timestamps=case.timestamps, stamped=case.layer)
+    codes = {check.code: check.outcome for check in proof.prove(case.signed, None, material, asked).checks}
+    assert codes == {"log-entry-verified": "passed", "timestamp-verified": "passed"}
+    bare = proof.prove(case.signed, None, material._replace(stamped=None), asked)
+    assert ("timestamp-not-bound", "failed") in {(check.code, check.outcome) for check in bare.checks}
+    assert refusal(lambda: verify(response, ROOT, case.signed.signature)) == "timestamp-not-bound"
 
 
 def test_S13_no_recorded_timestamp_is_about_another_recorded_signature():
