@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nacl import bindings as nacl_bindings
 
 from sealgate import limits
 from sealgate.evidence import dsse
@@ -21,7 +22,7 @@ from sealgate.keys.algorithms import PublicKey, parse_spki
 from sealgate.trust import entries
 from sealgate.trust.failure import TrustFailure
 from sealgate.trust.root import Log, Period
-from trust.recordings import PUBLIC, of_bundle, of_made, recorded, recorded_root, root_of
+from trust.recordings import PUBLIC, of_bundle, of_made, recorded, recorded_root, root_of, signed_by
 from trust_service import authority, notes, rekor2
 from trust_service.hooks import Hooks
 from trust_service.merkle import Tree
@@ -317,6 +318,67 @@ def test_entries_of_every_kind_of_key(trust_service, key, managed):
         {"rekor": 2, "kind": "dsse", "entry_kind": "dsse"}, {"rekor": 1, "kind": "dsse", "entry_kind": "intoto"},
     ):  # fmt: skip
         assert verify(of_made(trust_service.make_bundle(key=key, managed=managed, **options)), root)
+
+
+def held(service, body):
+    """The entry of a log of tiles that holds whatever it is told to."""
+    entry = service.log2().add(rekor2_request(), Hooks({"body": (lambda _: body,)}))
+    del entry["inclusionPromise"], entry["integratedTime"]
+    return entry
+
+
+def hashedrekord_v2(signed, details, name, digest):
+    verifier = {"keyDetails": details, "publicKey": {"rawBytes": b64(signed.key.spki)}}
+    content = {
+        "data": {"algorithm": name, "digest": b64(digest)},
+        "signature": {"content": b64(signed.signature), "verifier": verifier},
+    }
+    return {"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": {"hashedRekordV002": content}}
+
+
+def test_an_ed25519_key_is_logged_prehashed_in_rekor_v2(trust_service):
+    root = root_of(trust_service.trusted_root())
+    seed = bytes(range(32))
+    public, secret = nacl_bindings.crypto_sign_seed_keypair(seed)
+    state = nacl_bindings.crypto_sign_ed25519ph_state()
+    nacl_bindings.crypto_sign_ed25519ph_update(state, b"an artifact")
+    signature = nacl_bindings.crypto_sign_ed25519ph_final_create(state, secret)
+    key = parse_spki(bytes.fromhex("302a300506032b6570032100") + public)
+    signed = signed_by(signature, b"an artifact", certificate=None, key=key)
+    digest = hashlib.sha512(b"an artifact").digest()
+    entry = held(trust_service, hashedrekord_v2(signed, "PKIX_ED25519_PH", "SHA2_512", digest))
+    assert entries.verify_entry(entry, signed, root)
+    del entry["canonicalizedBody"]
+    assert entries.verify_entry(entry, signed, root)
+    pure = held(trust_service, hashedrekord_v2(signed, "PKIX_ED25519", "SHA2_512", digest))
+    assert refusal(lambda: entries.verify_entry(pure, signed, root)) == "log-entry-not-bound"
+
+
+def test_a_p384_key_may_sign_sha256(trust_service):
+    root = root_of(trust_service.trusted_root())
+    key = ec.generate_private_key(ec.SECP384R1())
+    signature = key.sign(b"an artifact", ec.ECDSA(hashes.SHA256()))
+    public = parse_spki(notes.spki(key))
+    signed = signed_by(signature, b"an artifact", certificate=None, key=public)
+    digest = hashlib.sha256(b"an artifact").digest()
+    entry = held(trust_service, hashedrekord_v2(signed, "PKIX_ECDSA_P384_SHA_256", "SHA2_256", digest))
+    assert entries.verify_entry(entry, signed, root)
+    del entry["canonicalizedBody"]
+    assert entries.verify_entry(entry, signed, root)
+    mixed = held(trust_service, hashedrekord_v2(signed, "PKIX_ECDSA_P384_SHA_384", "SHA2_256", digest))
+    assert refusal(lambda: entries.verify_entry(mixed, signed, root)) == "log-entry-not-bound"
+
+
+def test_a_key_of_a_size_that_rekor_v2_does_not_know_is_not_logged_there(trust_service):
+    root = root_of(trust_service.trusted_root())
+    key = rsa.generate_private_key(65537, 2560)
+    case = of_made(trust_service.make_bundle(rekor=1, key=key, managed=True))
+    assert verify(case, root)
+    digest = dict(case.signed.digests)["sha256"]
+    entry = held(trust_service, hashedrekord_v2(case.signed, "PKIX_RSA_PKCS1V15_2560_SHA256", "SHA2_256", digest))
+    assert refusal(lambda: entries.verify_entry(entry, case.signed, root)) == "log-entry-not-bound"
+    del entry["canonicalizedBody"]
+    assert refusal(lambda: entries.verify_entry(entry, case.signed, root)) == "log-entry-not-bound"
 
 
 def test_a_log_may_be_ecdsa(trust_service):

@@ -325,6 +325,39 @@ def test_S02_naming_the_certificate_of_another_authority_is_not_being_it(maker):
     assert verify(thief.stamp(), root_with(maker.chain, thief.chain)).authority.uri == "https://tsa1.test"
 
 
+def test_S02_the_certificate_that_is_named_is_hashed(maker):
+    """Another certificate with the same issuer and number."""
+    twin = certificate(
+        "tsa", maker.key, issuer="tsa middle", issuer_key=maker.keys[1], serial=maker.leaf.serial_number, **LEAF
+    )
+    assert verify(maker.stamp(named=maker.leaf), root_with(maker.chain))
+    assert refusal(lambda: verify(maker.stamp(named=twin), root_with(maker.chain))) == "timestamp-invalid"
+    assert (
+        refusal(lambda: verify(bag_of(maker.stamp(named=twin), [twin]), root_with(maker.chain))) == "timestamp-invalid"
+    )
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_the_certificate_may_be_named_as_it_was_before_sha256(maker, good):
+    """ESSCertID of RFC 2634, with SHA-1: who signed says the trust root, not this hash."""
+    digest = hashlib.sha1(maker.chain[0]).digest() if good else b"x" * 20
+    value = der.sequence(der.sequence(der.sequence(der.octets(digest))))
+    old = der.sequence(der.oid("1.2.840.113549.1.9.16.2.12"), der.set_of(value))
+
+    def rewrite(parts):
+        kept = [one.raw for one in parts[3].children() if der.oid("1.2.840.113549.1.9.16.2.47") not in one.raw]
+        covered = der.set_of(*kept, old)
+        parts[3] = der.Element(0xA0, covered[1 + _length_of(covered) :])
+        parts[5] = der.Element(0x04, maker.key.sign(covered, ec.ECDSA(hashes.SHA256())))
+        return parts
+
+    response = signer_with(maker.stamp(), rewrite)
+    if good:
+        assert verify(response, root_with(maker.chain))
+    else:
+        assert refusal(lambda: verify(response, root_with(maker.chain))) == "timestamp-invalid"
+
+
 def test_the_certificate_may_come_along_where_the_root_has_none(maker):
     root = root_with(maker.chain[1:])
     assert verify(bag_of(maker.stamp(), [maker.leaf]), root)
