@@ -715,6 +715,18 @@ def test_L18_one_key_may_stand_in_the_root_for_several_periods(trust_service):
     assert found.log == proof.log
 
 
+def test_L08_another_key_under_the_id_of_a_log_changes_nothing(trust_service):
+    """Such a root is wrong; whatever stands in it, what was promised is verified with the key that the id is of."""
+    root = root_of(trust_service.trusted_root())
+    case = of_made(trust_service.make_bundle(rekor=1))
+    [proof] = verify(case, root)
+    other = proof.log._replace(key=of_made(trust_service.make_bundle()).signed.key, base_url="https://other.test")
+    past = proof.log._replace(valid=Period(0, 1))
+    for logs in ((other, proof.log), (proof.log, other)):
+        assert verify(case, root._replace(logs=logs)) == [proof]
+    assert refusal(lambda: verify(case, root._replace(logs=(past, other)))) == "log-entry-untrusted"
+
+
 @BOTH
 def test_L08_the_key_is_the_roots(trust_service, rekor):
     root = root_of(trust_service.trusted_root())
