@@ -109,8 +109,29 @@ def test_the_name_is_the_host_of_the_address(base_url):
 
 
 @pytest.mark.parametrize(
+    "name", ["log.example.test", "log.example.test:8443", "log.example.test/logs/1", "log.example.test:8443/logs/1"]
+)
+def test_the_name_may_be_more_of_the_address(name):
+    log = log_of(KEY, base_url="https://log.example.test:8443/logs/1/", name=name)
+    assert verify(note(origin=name, name=name).signed(), log)
+    other = name.replace("log.example.test", "log.example.test/logs/2", 1)
+    refused(note(origin=other, name=other).signed(), log)
+
+
+@pytest.mark.parametrize(
     "base_url",
-    ["https://other.example.test", NAME, "", f"https://{NAME}.evil.test", f"https://x@{NAME}", f"https://a.{NAME}"],
+    [
+        "https://other.example.test",
+        NAME,
+        "",
+        f"https://{NAME}.evil.test",
+        f"https://x@{NAME}",
+        f"https://a.{NAME}",
+        f"https://evil.test/{NAME}",
+        f"https://evil.test?{NAME}",
+        f"https://evil.test#{NAME}",
+        f"https://[::1]/{NAME}",
+    ],
 )
 def test_L14_the_origin_of_another_host_is_refused(base_url):
     refused(note().signed(), log_of(KEY, base_url=base_url))
