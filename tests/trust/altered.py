@@ -20,7 +20,6 @@ from trust_service.hooks import Hooks
 ROOT = recorded_root()
 RECORDED = [case for case in recorded() if case.entries or case.promises]
 BY_NAME = {case.name: case for case in RECORDED}
-DAY = 86_400
 BOTH = pytest.mark.parametrize("rekor", [1, 2])
 KINDS = pytest.mark.parametrize("kind", ["blob", "dsse"])
 
