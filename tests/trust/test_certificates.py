@@ -153,6 +153,21 @@ def test_C10_an_extension_that_stands_there_twice_refuses():
     assert refused(certificates.read_leaf, made.replace(second, first)) == "certificate-malformed"
 
 
+def test_certificates_before_version_3_are_refused():
+    """Nothing in them says what they are for."""
+    [whole] = der.read_all(leaf(authority("root")).der)
+    tbs, *rest = whole.children()
+    fields = tbs.children()
+    assert [fields[0].tag, fields[-1].tag] == [0xA0, 0xA3]
+
+    def made(*inside):
+        return der.sequence(der.sequence(*(field.raw for field in inside)), *(each.raw for each in rest))
+
+    assert certificates.read_leaf(made(*fields))
+    assert refused(certificates.read_leaf, made(*fields[1:-1])) == "certificate-malformed"
+    assert refused(certificates.check_bag, (made(*fields[1:-1]),)) == "certificate-malformed"
+
+
 def test_a_certificate_without_key_usage_or_purpose_is_refused():
     top = authority("root")
     assert refused(certificates.read_leaf, leaf(top, usages=()).der) == "certificate-usage"
@@ -378,6 +393,13 @@ def test_an_anchor_that_expired_is_not_believed_any_more():
     made = leaf(root)
     assert path(made, trusting(root), T)
     assert no_path(made, trusting(root), T + 1) == "certificate-expired"
+
+
+def test_C06_an_anchor_that_expired_before_its_intermediate():
+    root = authority("root", end=T)
+    middle = authority("middle", root)
+    assert path(leaf(middle), trusting(middle, root), T)
+    assert no_path(leaf(middle), trusting(middle, root), T + 1) == "certificate-expired"
 
 
 def test_one_of_several_authorities_of_one_name_will_do():

@@ -42,12 +42,6 @@ _UNDERSTOOD = frozenset({
 })  # fmt: skip
 """Extensions that may be critical."""
 _NAME_CONSTRAINTS = "2.5.29.30"
-_SIGNATURE_ALGORITHMS = frozenset({
-    "1.2.840.10045.4.3.2", "1.2.840.10045.4.3.3", "1.2.840.10045.4.3.4",  # ECDSA with SHA-256, SHA-384, SHA-512
-    "1.2.840.113549.1.1.11", "1.2.840.113549.1.1.12", "1.2.840.113549.1.1.13",  # RSA PKCS #1 v1.5, likewise
-    "1.2.840.113549.1.1.10",  # RSA PSS; its hash is looked at too
-    "1.3.101.112",  # Ed25519
-})  # fmt: skip
 
 
 class Leaf(NamedTuple):
@@ -297,15 +291,13 @@ def _link(der: bytes) -> _Link:
 
 @functools.lru_cache(maxsize=1024)
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether `issuer` is whom `certificate` names, and its signature verifies with the issuer's key. A few bytes are kept
-    of each pair: a signature is judged at several times, and one authority signs many.
+    """Whether `issuer` is whom `certificate` names, and its signature verifies with the issuer's key, over SHA-256 or better.
+
+    The answer is kept: one signature is judged at several times, and an authority signs many.
     """
-    oid = certificate.signature_algorithm_oid.dotted_string
-    if oid not in _SIGNATURE_ALGORITHMS:
-        return False
     try:
         hashed = certificate.signature_hash_algorithm
-        if hashed is not None and hashed.name not in algorithms.HASHES:
+        if hashed is not None and hashed.name not in algorithms.HASHES:  # None: Ed25519
             return False
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
