@@ -132,6 +132,13 @@ def test_C09_no_kind_of_name_passes_for_another(kind, good, bad):
     assert refused([(kind, bad)]) == "identity-malformed"
 
 
+def test_long_names_are_refused():
+    begin = "https://corp.test/"
+    longest = begin + "a" * (limits.IDENTITY_BYTES - len(begin))
+    assert identity.read([("uri", longest)], []).subject == longest
+    assert refused([("uri", longest + "a")]) == "identity-malformed"
+
+
 def test_C09_names_of_other_kinds_are_refused():
     assert refused([("a DNSName", "corp.test")]) == "identity-malformed"
 
