@@ -75,6 +75,9 @@ def test_C10_two_issuers_are_refused():
         b"\x0c\x81\x09https://a",  # not the shortest length
         b"\x0c\x82\x00\x09https://a",
         b"\x0c\x80https://a\0\0",
+        b"\x0c\x82\x00\xc8" + b"a" * 200,
+        b"\x0c\x83\x01\x00\x00" + b"a" * 65536,
+        b"\x0c\x82",
         der.tlv(0x0C, b"https://\xff"),
         der.utf8("https://a\0"),
         der.utf8("https://a\n"),
