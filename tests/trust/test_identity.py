@@ -299,6 +299,7 @@ def test_a_regular_expression_never_matches_a_missing_issuer():
         {"subject_regexp": "(?=a)"},
         {"subject_regexp": "a" * (limits.REGEXP_BYTES + 1)},
         {"subject_regexp": "((a{100}){100}){100}"},
+        {"subject_regexp": r"(\pL|x){100}"},
         {"subject_regexp": "\udcff"},
         {"subject": "a", "extensions": [("githubWorkflow", "a")]},
         {"subject": "a", "extensions": [("githubWorkflowRef", "")]},
