@@ -296,6 +296,7 @@ def test_one_beside_the_certificate_must_be_good_too(trust_service, made, root):
     [
         {"sct_version": 1},
         {"sct_version": None},
+        {"sct_version": False},
         {"timestamp": None},
         {"timestamp": -1},
         {"timestamp": True},
