@@ -78,11 +78,11 @@ def _authority(one: Authority, now: float) -> Told:
         "address": one.uri,
         "operator": one.operator,
     }
-    return {
-        **{name: text for name, text in names.items() if text},
-        **_period(one.valid, now),
-        "certificates": [_certificate(der, now) for der in one.chain],
-    }
+    chain = [_certificate(der, now) for der in one.chain]
+    told: Told = {name: text for name, text in names.items() if text} | _period(one.valid, now)
+    if told["state"] == "in use" and any("state" in certificate for certificate in chain):
+        told["state"] = "in use, but a certificate of it has expired: nothing that is made now is believed"
+    return told | {"certificates": chain}
 
 
 def _certificate(der: bytes, now: float) -> Told:
