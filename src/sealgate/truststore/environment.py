@@ -102,7 +102,7 @@ async def initialized(environ: Mapping[str, str], *, now: float | None = None) -
     at = _now() if now is None else now
     kept = store.read(mirror)
     root = read_file(given, limits.TUF_ROOT_BYTES) if given else None
-    if kept.metadata and (root is None or store.began_with(mirror, root)):
+    if cache.is_whole(kept) and (root is None or store.began_with(mirror, root)):
         try:
             cache.check_fresh(kept.metadata, now=at)
         except TrustUpdateExpiredError as expired:
