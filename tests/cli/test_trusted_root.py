@@ -34,13 +34,14 @@ SPECS = {
     "authority": ["--fulcio", "url=https://ca.test,certificate-chain={}/fulcio_v1.crt.pem"],
     "two authorities": [
         "--fulcio", "url=https://b.test,certificate-chain={}/second.pem,start-time=2026-01-01T00:00:00Z",
-        "--fulcio", "url=https://a.test,certificate-chain={}/fulcio_v1.crt.pem,start-time=2025-01-01T02:00:00.25+02:00,"
-        "end-time=2027-01-01T00:00:00Z",
+        "--fulcio", "url=https://a.test,certificate-chain={}/fulcio_v1.crt.pem,start-time=2025-01-01T02:00:00.25+02:00",
+        "--fulcio", "url=https://c.test,certificate-chain={}/second.pem,start-time=2024-01-01T00:00:00Z,end-time=2027-01-01T00:00:00Z",
     ],
     "CT logs": [
         "--ctfe", f"url=https://one.test,public-key={{}}/ctfe.pub,{START}",
         "--ctfe", "url=https://two.test,public-key={}/p384.pub,start-time=2024-01-01T00:00:00Z,end-time=2024-06-01T00:00:00Z",
-        "--ctfe", "url=https://three.test,public-key={}/rsa.pub,start-time=2023-01-01T00:00:00Z,origin=three.test",
+        "--ctfe", "url=https://three.test,public-key={}/rsa.pub,start-time=2023-01-01T00:00:00Z",
+        "--ctfe", "url=https://four.test,public-key={}/p521.pub,start-time=2022-01-01T00:00:00Z,origin=four.test",
     ],
     "logs": [
         "--rekor", f"url=https://one.test,public-key={{}}/rekor.pub,{START}",
@@ -182,7 +183,7 @@ def test_wrong_descriptions_are_wrong_usage(cli, folder, options, words):
         (["--tsa", "url=https://x,certificate-chain={}/fulcio_v1.crt.pem"], "key-invalid"),
         (["--fulcio", "url=https://x,certificate-chain={}/none.pem"], "key-invalid"),
         (["--fulcio", "url=https://x,certificate-chain={}/rekor.pub"], "key-malformed"),
-        (["--rekor", f"url=https://x,public-key={{}}/second.pem,{START}"], "key-unsupported"),
+        (["--rekor", f"url=https://x,public-key={{}}/second.pem,{START}"], "key-malformed"),
     ],
 )
 def test_wrong_files_are_wrong_trust_material(cli, folder, options, code):
