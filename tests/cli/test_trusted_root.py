@@ -268,6 +268,14 @@ def test_show_says_who_is_believed_for_what_and_until_when(cli, trust_service, f
     assert cli("trusted-root", "show", "-", input=(folder / "trusted_root.json").read_text()).out == text.out
 
 
+def test_W07_show_remarks_on_one_key_in_two_roles(cli, folder):
+    apart = ["--rekor", f"url=https://a.test,public-key={folder}/rekor.pub,{START}"]
+    for key, words in (("ctfe", "remarks: none"), ("rekor", "one key is that of a CT log and of a transparency log")):
+        options = [*apart, "--ctfe", f"url=https://b.test,public-key={folder}/{key}.pub,{START}"]
+        assert cli("trusted-root", "create", *options, "--out", folder / "made").code == 0
+        assert words in cli("trusted-root", "show", folder / "made").out
+
+
 def test_show_says_what_is_not_asked_for(cli, tmp_path):
     (tmp_path / "empty").write_text('{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}')
     said = cli("trusted-root", "show", tmp_path / "empty")

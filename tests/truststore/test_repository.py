@@ -441,6 +441,19 @@ def test_U05_a_role_that_is_missing_in_the_snapshot_is_an_error(trust_service, a
     refused("trust-update-invalid", ask)
 
 
+def test_U07_patterns_of_delegations_do_not_depend_on_the_system(trust_service, ask, monkeypatch):
+    """Some systems take upper and lower case for one (GHSA-qp9x-wp8f-qgjj): TRUSTED_* does not mean trusted_root.json."""
+    _delegated(trust_service, [("first", True, b"first")], snapshot=True)
+
+    def shout(signed):
+        signed.delegations.roles["first"].paths = ["TRUSTED_*"]
+
+    assert ask().targets[NAME] == b"first"
+    resign(trust_service, "targets", shout)
+    monkeypatch.setattr("os.path.normcase", str.lower)
+    assert NAME not in ask().targets
+
+
 def test_U01_one_key_under_two_ids_of_a_delegated_role_is_refused(trust_service, ask):
     _delegated(trust_service, [("first", False, b"first")], snapshot=True)
     ask()
