@@ -19,7 +19,7 @@ async def complete(entries: tuple[dict[str, Any], ...], rekor: str) -> tuple[dic
         raise UsageError("--rekor-url has a query")
     found = []
     for entry in entries:
-        if entry.get("inclusionProof"):
+        if conversion.has_proof(entry):
             found.append(entry)
             continue
         index = str(entry.get("logIndex"))
@@ -32,7 +32,10 @@ async def complete(entries: tuple[dict[str, Any], ...], rekor: str) -> tuple[dic
 async def _ask(base: Url, index: str) -> bytes:
     url = base._replace(target=f"{base.target.rstrip('/')}/api/v1/log/entries?logIndex={index}")
     headers = (("Accept", "application/json"),)
-    response = await flow.send(Request("GET", url, headers=headers, limit=limits.EVIDENCE_BYTES))
+    try:
+        response = await flow.send(Request("GET", url, headers=headers, limit=limits.EVIDENCE_BYTES))
+    except UnavailableError as error:
+        raise UnavailableError(f"the log could not be asked: {error.message}", hint="is --rekor-url right?") from error
     if response.status == 404:
         raise NotFoundError(f"{url} has no entry {index}")
     if response.status != 200:

@@ -32,8 +32,8 @@ class Parts(NamedTuple):
     envelope: dsse.Envelope | None
     certificate: bytes | None
     """DER of the leaf; None: a key signed."""
-    hint: str | None
-    """Of the key; None: a certificate says who."""
+    key: PublicKey | None
+    """None: a certificate says who, or nothing does."""
     entries: tuple[dict[str, Any], ...] = ()
     """`TransparencyLogEntry` objects."""
     timestamps: tuple[bytes, ...] = ()
@@ -73,10 +73,10 @@ def upgrade(raw: bytes, found: Bundle, entries: tuple[dict[str, Any], ...]) -> t
     return made, left_out
 
 
-def of_blob_bundle(found: BlobBundle, *, hint: str | None) -> Parts:
-    """The parts of cosign's legacy bundle of a file, or of an envelope. `hint` is that of the key asked for, if any.
+def of_blob_bundle(found: BlobBundle, *, key: PublicKey | None) -> Parts:
+    """The parts of cosign's legacy bundle of a file, or of an envelope. `key` is the one asked for, if any.
 
-    Raises `BundleInvalidError`, `EnvelopeInvalidError`, `KeyMaterialError`.
+    Raises `BundleInvalidError`, `EnvelopeInvalidError`, `KeyMaterialError`, `UsageError`.
     """
     from sealgate.keys import pem as pems
     from sealgate.keys.algorithms import parse_public_pem
@@ -84,17 +84,18 @@ def of_blob_bundle(found: BlobBundle, *, hint: str | None) -> Parts:
     certificate = None
     if found.certificate is not None:
         if "PUBLIC KEY" in pems.labels(found.certificate):  # cosign 3.1.1 puts the key there
-            hint = hint if hint is not None else parse_public_pem(found.certificate, what="the bundle's cert").hint
+            key = key if key is not None else parse_public_pem(found.certificate, what="the bundle's cert")
         else:
             certificate = certificate_of(found.certificate, what="the bundle's cert")
-            hint = None
+            if key is not None:
+                raise UsageError("a key, and the bundle has a certificate: one of them signed", hint="leave out --key")
     entries = () if found.log_entry is None else (entry_of_promise(found.log_entry),)
     try:
         envelope = dsse.parse(found.signature, limit=len(found.signature))
     except SealgateError:
         envelope = None
     digest = _digest_in(entries[0]) if entries else None
-    return Parts(None if envelope else found.signature, envelope, certificate, hint, entries, digest=digest)
+    return Parts(None if envelope else found.signature, envelope, certificate, key, entries, digest=digest)
 
 
 def certificate_of(pem: bytes, *, what: str) -> bytes:
@@ -125,9 +126,11 @@ def key_of(certificate: bytes) -> PublicKey:
 def assemble(parts: Parts) -> bytes:
     """A bundle v0.3. Raises `BundleInvalidError` (an entry without proof), `UsageError` (neither key nor certificate)."""
     require_proofs(parts.entries)
-    if parts.certificate is None and parts.hint is None:
-        raise UsageError("nothing says by whose key it is signed", hint="--key cosign.pub, or --certificate FILE")
-    hint = None if parts.certificate is not None else parts.hint
+    hint = None
+    if parts.certificate is None:
+        if parts.key is None:
+            raise UsageError("nothing says by whose key it is signed", hint="--key cosign.pub, or --certificate FILE")
+        hint = parts.key.hint
     if parts.envelope is not None:
         return bundles.encode_dsse(
             parts.envelope,
@@ -147,10 +150,16 @@ def assemble(parts: Parts) -> bytes:
     )  # fmt: skip
 
 
+def has_proof(entry: dict[str, Any]) -> bool:
+    """Whether a `TransparencyLogEntry` has a proof of inclusion with the checkpoint that v0.2 and v0.3 demand."""
+    proof = entry.get("inclusionProof")
+    return isinstance(proof, dict) and bool(proof.get("checkpoint"))
+
+
 def require_proofs(entries: tuple[dict[str, Any], ...]) -> None:
-    """Raises `BundleInvalidError` when an entry has no proof of inclusion."""
+    """Raises `BundleInvalidError` when an entry has no proof of inclusion, or one without a checkpoint."""
     for entry in entries:
-        if not entry.get("inclusionProof"):
+        if not has_proof(entry):
             raise BundleInvalidError(
                 f"the log entry {entry.get('logIndex', '')} has no proof of inclusion, which v0.3 demands",
                 hint="--rekor-url https://… asks the log for it",
@@ -206,17 +215,18 @@ def with_proof(entry: dict[str, Any], answer: bytes) -> dict[str, Any]:
     if len(whole) != 1:
         raise error("the log answered with another number of entries than one")
     found = document.as_object(next(iter(whole.values())), what="the log's answer", error=error)
-    same = (
+    same = (  # all of it has been signed by the log: the promise covers it
         found.get("body") == entry.get("canonicalizedBody")
+        and isinstance(found.get("body"), str)
         and str(found.get("logIndex")) == str(entry.get("logIndex"))
         and str(found.get("integratedTime")) == str(entry.get("integratedTime"))
-        and _log_id(found.get("logID")) == entry.get("logId", {}).get("keyId")
+        and _log_id(found.get("logID")) == _key_id(entry)
     )
     if not same:
         raise error("the log answered with another entry")
     verification = document.as_object(found.get("verification"), what="the log's answer", error=error)
     proof = document.as_object(verification.get("inclusionProof"), what="the proof of inclusion", error=error)
-    hashes = document.as_list(proof.get("hashes", []), what="the hashes of the proof", error=error)
+    hashes = document.as_list(proof.get("hashes") or [], what="the hashes of the proof", error=error)
     made = {
         "logIndex": str(_number(proof.get("logIndex"))),
         "rootHash": _from_hex(proof.get("rootHash")),
@@ -224,11 +234,8 @@ def with_proof(entry: dict[str, Any], answer: bytes) -> dict[str, Any]:
         "hashes": [_from_hex(value) for value in hashes],
         "checkpoint": {"envelope": document.as_text(proof.get("checkpoint"), what="the checkpoint", error=error)},
     }
-    body = entry["canonicalizedBody"]
-    return {name: value for name, value in entry.items() if name != "canonicalizedBody"} | {
-        "inclusionProof": made,
-        "canonicalizedBody": body,
-    }
+    others = {name: value for name, value in entry.items() if name not in {"inclusionProof", "canonicalizedBody"}}
+    return others | {"inclusionProof": made, "canonicalizedBody": entry["canonicalizedBody"]}
 
 
 def _digest_in(entry: dict[str, Any]) -> tuple[HashName, bytes] | None:
@@ -243,6 +250,11 @@ def _digest_in(entry: dict[str, Any]) -> tuple[HashName, bytes] | None:
         return (name, bytes.fromhex(found["value"])) if name in HASHES else None
     except (SealgateError, LookupError, TypeError, ValueError):
         return None
+
+
+def _key_id(entry: dict[str, Any]) -> object:
+    log = entry.get("logId")
+    return log.get("keyId") if isinstance(log, dict) else None
 
 
 def _log_id(value: object) -> str | None:
