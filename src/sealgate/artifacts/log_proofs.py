@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sealgate import limits
-from sealgate.errors import NotFoundError, UnavailableError, UsageError
+from sealgate.errors import NotFoundError, ProtocolError, UnavailableError, UsageError
 from sealgate.evidence import conversion
 from sealgate.transport import flow
 from sealgate.transport.message import Request, Url
@@ -14,7 +14,10 @@ from sealgate.transport.url import parse_url
 
 async def complete(entries: tuple[dict[str, Any], ...], rekor: str) -> tuple[dict[str, Any], ...]:
     """The entries, each with a proof. Raises `UsageError`, `NotFoundError`, `UnavailableError`, `BundleInvalidError`."""
-    base = parse_url(rekor)
+    try:
+        base = parse_url(rekor)
+    except ProtocolError as error:
+        raise UsageError("--rekor-url is no address of a log", hint="https://rekor.example.com") from error
     if base.target.partition("?")[1]:
         raise UsageError("--rekor-url has a query")
     found = []
