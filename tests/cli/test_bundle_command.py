@@ -80,9 +80,7 @@ def test_every_kind_of_key_makes_a_bundle(cli, file, make_key, algorithm, tmp_pa
     assert cli("verify-blob", "--key", key.public, "--bundle", tmp_path / "made", file).code == 0
 
 
-def test_E10_a_signature_by_another_key_or_over_another_file_makes_no_bundle(
-    cli, file, signature, key, other, tmp_path
-):
+def test_a_signature_by_another_key_or_over_another_file_makes_no_bundle(cli, file, signature, key, other, tmp_path):
     arguments = ["bundle", "create", "--signature", signature, "--ignore-tlog"]
     refused(cli(*arguments, "--artifact", file, "--key", other.public), "signing-failed")
     (tmp_path / "else").write_bytes(b"what is not\n")
@@ -99,7 +97,7 @@ def test_a_bundle_of_an_envelope_is_verified(cli, file, key, tmp_path):
     assert cli(*verify, "--bundle", tmp_path / "made", file).code == 0
 
 
-def test_E19_an_envelope_about_another_file_by_another_key_or_with_two_signatures_makes_no_bundle(
+def test_an_envelope_about_another_file_by_another_key_or_with_two_signatures_makes_no_bundle(
     cli, file, key, other, tmp_path
 ):
     arguments = ["bundle", "create", "--artifact", file, "--ignore-tlog", "--attestation", tmp_path / "envelope"]
@@ -240,7 +238,9 @@ def without_checkpoint(document):
 
 
 @pytest.mark.parametrize("change", [without_proof, without_checkpoint])
-def test_the_log_is_asked_for_a_proof_that_is_missing_and_only_where_one_says_so(cli, trust_service, tmp_path, change):
+def test_L14_the_log_is_asked_for_a_proof_that_is_missing_and_only_where_one_says_so(
+    cli, trust_service, tmp_path, change
+):
     made = trust_service.make_bundle(rekor=1, version="0.1", tsa=False)
     document = json.loads(made.json)
     change(document)
@@ -255,7 +255,7 @@ def test_the_log_is_asked_for_a_proof_that_is_missing_and_only_where_one_says_so
 
 
 @pytest.mark.parametrize("name", ["body", "integratedTime", "logIndex", "logID"])
-def test_T04_a_log_that_answers_with_another_entry_gives_no_proof(cli, trust_service, tmp_path, name):
+def test_a_log_that_answers_with_another_entry_gives_no_proof(cli, trust_service, tmp_path, name):
     document = json.loads(trust_service.make_bundle(rekor=1, version="0.1", tsa=False).json)
     without_proof(document)
     (tmp_path / "older").write_text(json.dumps(document))
