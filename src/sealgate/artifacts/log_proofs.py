@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sealgate import limits
+from sealgate.artifacts import conversion
 from sealgate.errors import NotFoundError, ProtocolError, UnavailableError, UsageError
-from sealgate.evidence import conversion
 from sealgate.transport import flow
 from sealgate.transport.message import Request, Url
 from sealgate.transport.url import parse_url

@@ -11,8 +11,8 @@ from sealgate.errors import SigningError, UsageError
 if TYPE_CHECKING:
     import argparse
 
+    from sealgate.artifacts.conversion import Parts
     from sealgate.cli.context import Context
-    from sealgate.evidence.conversion import Parts
     from sealgate.keys.algorithms import PublicKey
 
 HELP = "Make, upgrade and explain Sigstore bundles. None of it verifies anything: that is `verify-blob` and its like."
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 
 def _create(arguments: argparse.Namespace, context: Context) -> bytes:
-    from sealgate.evidence import conversion
+    from sealgate.artifacts import conversion
 
     if (arguments.bundle, arguments.signature, arguments.attestation) == (None, None, None):
         raise UsageError("there is no signature", hint="--bundle FILE, --signature FILE or --attestation FILE")
@@ -111,13 +111,14 @@ def _create(arguments: argparse.Namespace, context: Context) -> bytes:
         raise UsageError("no entry of a transparency log came along", hint="--ignore-tlog, if the signature is in none")
     if arguments.artifact is None and parts.envelope is None:
         raise UsageError("what was signed belongs to it", hint="--artifact FILE")
-    parts = _fitting(parts, arguments.artifact)
+    parts = conversion.fitting(parts, arguments.artifact)
     return conversion.assemble(parts._replace(entries=_proved(parts.entries, arguments, context)))
 
 
 def _parts(arguments: argparse.Namespace, context: Context, key: PublicKey | None) -> Parts:
     """Raises `EnvelopeInvalidError`, `BundleInvalidError`, `SigningError` (the signature is not that of the envelope)."""
-    from sealgate.evidence import conversion, dsse
+    from sealgate.artifacts import conversion
+    from sealgate.evidence import dsse
     from sealgate.evidence.legacy import decode_signature, parse_blob_bundle
 
     if arguments.bundle is not None:
@@ -136,58 +137,19 @@ def _parts(arguments: argparse.Namespace, context: Context, key: PublicKey | Non
     return conversion.Parts(None, envelope, None, key)
 
 
-def _fitting(parts: Parts, path: str | None) -> Parts:
-    """The parts with the digest of the file. The signature must be by the key that the bundle will name, over what it will name.
-
-    Raises `SigningError`, `UsageError`.
-    """
-    from sealgate.evidence import conversion, dsse, statement
-    from sealgate.verification import blob as blobs
-
-    key = conversion.key_of(parts.certificate) if parts.certificate is not None else parts.key
-    if key is None:
-        raise UsageError("nothing says by whose key it is signed", hint="--key cosign.pub, or --certificate FILE")
-    if parts.envelope is not None:
-        signed = dsse.pae(parts.envelope.payload_type, parts.envelope.payload)
-        if len(parts.envelope.signatures) != 1 or key.verify(parts.envelope.signatures[0].sig, signed) is None:
-            raise SigningError("the envelope has not one signature that verifies with this key")
-        if path is not None:
-            blob = blobs.read_file(path, hashes=("sha256",), whole=False)
-            said = statement.parse(parts.envelope.payload, limit=len(parts.envelope.payload))
-            if not any(("sha256", blob.digest.hex) in subject.digests for subject in said.subjects):
-                raise SigningError("the attestation is about something else than this file")
-        return parts
-    signature = parts.signature or b""
-    if path is None:
-        if parts.digest is not None and key.verify_digest(signature, parts.digest[1], parts.digest[0]) is None:
-            raise SigningError(
-                "the signature does not verify with this key over the digest in the log entry", hint="--artifact FILE"
-            )
-        return parts
-    blob = blobs.read_file(path, hashes=conversion.HASHES, whole=not key.hashes)
-    if blob.message is not None:
-        if key.verify(signature, blob.message) is None:
-            raise SigningError("the signature does not verify with this key over this file")
-        return parts._replace(digest=None, hashed=False)
-    for name in key.hashes:
-        if key.verify_digest(signature, blob.digests[name], name) is not None:
-            return parts._replace(digest=(name, blob.digests[name]))
-    raise SigningError("the signature does not verify with this key over this file")
-
-
 # -- upgrade
 
 
 def _upgrade(arguments: argparse.Namespace, context: Context) -> bytes:
     from sealgate import strictjson
+    from sealgate.artifacts import conversion
     from sealgate.evidence import bundle as bundles
-    from sealgate.evidence import conversion
     from sealgate.evidence.legacy import parse_blob_bundle
 
     raw = _read(arguments.file, context)
     if "base64Signature" in strictjson.parse_object(raw, limit=limits.EVIDENCE_BYTES, what="the bundle"):
         parts = conversion.of_blob_bundle(parse_blob_bundle(raw), key=_key(arguments, context))
-        parts = _fitting(parts, arguments.artifact)
+        parts = conversion.fitting(parts, arguments.artifact)
         return conversion.assemble(parts._replace(entries=_proved(parts.entries, arguments, context)))
     found = bundles.parse(raw)
     if found.version == "0.3":
@@ -203,7 +165,7 @@ def _upgrade(arguments: argparse.Namespace, context: Context) -> bytes:
 def _proved(
     entries: tuple[dict[str, Any], ...], arguments: argparse.Namespace, context: Context
 ) -> tuple[dict[str, Any], ...]:
-    from sealgate.evidence import conversion
+    from sealgate.artifacts import conversion
 
     if arguments.rekor_url is None or all(conversion.has_proof(entry) for entry in entries):
         return entries
@@ -282,8 +244,9 @@ def _key(arguments: argparse.Namespace, context: Context) -> PublicKey | None:
 
 def _certificate(path: str, context: Context) -> bytes:
     """PEM, or base64 of PEM as cosign's `--output-certificate` writes it."""
+    from sealgate.artifacts import conversion
     from sealgate.errors import BundleInvalidError
-    from sealgate.evidence import base64, conversion
+    from sealgate.evidence import base64
 
     raw = _read(path, context, limit=limits.SMALL_BODY_BYTES)
     if b"-----BEGIN" not in raw:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits, strictjson
-from sealgate.errors import BundleInvalidError, EnvelopeInvalidError, SealgateError, UsageError
+from sealgate.errors import BundleInvalidError, EnvelopeInvalidError, SealgateError, SigningError, UsageError
 from sealgate.evidence import base64, document, dsse
 from sealgate.evidence import bundle as bundles
 from sealgate.evidence.gojson import protojson
@@ -121,6 +121,45 @@ def key_of(certificate: bytes) -> PublicKey:
         return parse_spki(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo), what="its key")
     except (ValueError, TypeError) as error:
         raise BundleInvalidError("the certificate cannot be read") from error
+
+
+def fitting(parts: Parts, path: str | None) -> Parts:
+    """The parts with the digest of the file at `path`. What will be in the bundle must fit: the signature is by its key, over its file.
+
+    Raises `SigningError`, `UsageError`, and what reading the file raises.
+    """
+    from sealgate.evidence import statement
+    from sealgate.verification import blob as blobs
+
+    key = key_of(parts.certificate) if parts.certificate is not None else parts.key
+    if key is None:
+        raise UsageError("nothing says by whose key it is signed", hint="--key cosign.pub, or --certificate FILE")
+    if parts.envelope is not None:
+        signed = dsse.pae(parts.envelope.payload_type, parts.envelope.payload)
+        if len(parts.envelope.signatures) != 1 or key.verify(parts.envelope.signatures[0].sig, signed) is None:
+            raise SigningError("the envelope has not one signature that verifies with this key")
+        if path is not None:
+            blob = blobs.read_file(path, hashes=("sha256",), whole=False)
+            said = statement.parse(parts.envelope.payload, limit=len(parts.envelope.payload))
+            if not any(("sha256", blob.digest.hex) in subject.digests for subject in said.subjects):
+                raise SigningError("the attestation is about something else than this file")
+        return parts
+    signature = parts.signature or b""
+    if path is None:
+        if parts.digest is not None and key.verify_digest(signature, parts.digest[1], parts.digest[0]) is None:
+            raise SigningError(
+                "the signature does not verify with this key over the digest in the log entry", hint="--artifact FILE"
+            )
+        return parts
+    blob = blobs.read_file(path, hashes=HASHES, whole=not key.hashes)
+    if blob.message is not None:
+        if key.verify(signature, blob.message) is None:
+            raise SigningError("the signature does not verify with this key over this file")
+        return parts._replace(digest=None, hashed=False)
+    for name in key.hashes:
+        if key.verify_digest(signature, blob.digests[name], name) is not None:
+            return parts._replace(digest=(name, blob.digests[name]))
+    raise SigningError("the signature does not verify with this key over this file")
 
 
 def assemble(parts: Parts) -> bytes:
