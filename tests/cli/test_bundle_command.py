@@ -149,6 +149,7 @@ def test_cosigns_older_bundle_with_a_public_key_is_checked_with_that_key(cli, fi
         (["--artifact", "file", "--signature", "file.sig", "--ignore-tlog"], "by whose key"),
         (["--key", "key", "--signature", "file.sig", "--ignore-tlog"], "what was signed"),
         (["--artifact", "file", "--key", "key", "--signature", "file.sig"], "no entry of a transparency log"),
+        (["--artifact", "file", "--sk", "--signature", "file.sig", "--ignore-tlog"], "hardware"),
     ],
     ids=str,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING, Any
 
 from sealgate import limits
@@ -9,8 +10,6 @@ from sealgate.cli.options import add_flag
 from sealgate.errors import SigningError, UsageError
 
 if TYPE_CHECKING:
-    import argparse
-
     from sealgate.artifacts.conversion import Parts
     from sealgate.cli.context import Context
     from sealgate.keys.algorithms import PublicKey
@@ -37,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--key", metavar="KEY", help="the public key: file, env://VAR or https://…")
     create.add_argument("--rfc3161-timestamp", metavar="FILE", help="a timestamp: DER, or cosign's JSON")
     add_flag(create, "--ignore-tlog", help="the signature is in no transparency log")
+    add_flag(create, "--sk", help=argparse.SUPPRESS)
+    create.add_argument("--slot", metavar="X", help=argparse.SUPPRESS)
     _add_common(create)
     upgrade = commands.add_parser(
         "upgrade",
@@ -93,6 +94,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 def _create(arguments: argparse.Namespace, context: Context) -> bytes:
     from sealgate.artifacts import conversion
 
+    if arguments.sk or arguments.slot:
+        raise UsageError("--sk and --slot: this version reads no hardware tokens", hint="--key FILE, the public key")
     if (arguments.bundle, arguments.signature, arguments.attestation) == (None, None, None):
         raise UsageError("there is no signature", hint="--bundle FILE, --signature FILE or --attestation FILE")
     if arguments.bundle is not None and (arguments.signature is not None or arguments.attestation is not None):
