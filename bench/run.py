@@ -1,6 +1,6 @@
 """`make bench`: measures Sealgate side by side with cosign, in one run, and prints a table of ratios.
 
-    bench/run.py                     everything, about five minutes
+    bench/run.py                     everything, about seven minutes
     bench/run.py --quick             fewer rounds and images: about a minute
     bench/run.py --only verify-20    one case (repeatable)
     bench/run.py --json FILE         the numbers as well
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # the peers, and images made without a line of the product
 
+from attested import find_in_sboms, verify_attestation  # noqa: E402
 from cases import CASES, ROUND_TRIP, Scene  # noqa: E402
 from contest import Machine  # noqa: E402
 from latency import proxy  # noqa: E402
@@ -36,6 +37,8 @@ from peers.registries import start  # noqa: E402
 
 if TYPE_CHECKING:
     from cases import Row
+
+CASES |= {"verify-attestation-20": verify_attestation, "sbom-find-50": find_in_sboms}
 
 
 def main() -> int:

@@ -7,7 +7,13 @@ import os
 import hypothesis
 import pytest
 
-pytest_plugins = ["evil_registry.fixtures", "peers.programs", "peers.registries", "trust_service.fixtures"]
+pytest_plugins = [
+    "evil_registry.fixtures",
+    "peers.programs",  # before those that import it: pytest rewrites its assertions
+    "peers.issuers",
+    "peers.registries",
+    "trust_service.fixtures",
+]
 
 # The machine may be slow or busy: an example has no deadline, the test has a time-out.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)

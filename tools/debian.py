@@ -80,19 +80,21 @@ class Archive:
         (self._folder / "sources.list").write_text(sources, encoding="utf-8")
         self._retry(["update", "-o", "APT::Update::Error-Mode=any"], self._folder)
 
-    def unpack(self, package: str, suite: str, target: Path) -> str:
-        """Download `package` of `suite`, unpack it as the folder `target`, return its version."""
-        with _emptied(self._folder / "download" / f"{package}-{suite}") as downloads:
-            self._retry(["download", f"{package}/{suite}"], downloads)
-            found = sorted(downloads.glob("*.deb"))
-            if len(found) != 1:
-                raise DebianError(f"apt-get download {package}/{suite} left {len(found)} packages")
-            version = _run(["dpkg-deb", "-f", str(found[0]), "Version"], self._folder).strip()
-            with _emptied(target.with_name(target.name + ".part")) as part:
-                _run(["dpkg", "-x", str(found[0]), str(part)], self._folder)
-                shutil.rmtree(target, ignore_errors=True)
-                part.rename(target)
-        return version
+    def unpack(self, package: str, suite: str, target: Path, *, more: tuple[str, ...] = ()) -> str:
+        """Download `package` of `suite`, unpack it, and `more` packages beside it, as the folder `target`; its version."""
+        versions = []
+        with _emptied(target.with_name(target.name + ".part")) as part:
+            for name in (package, *more):
+                with _emptied(self._folder / "download" / f"{name}-{suite}") as downloads:
+                    self._retry(["download", f"{name}/{suite}"], downloads)
+                    found = sorted(downloads.glob("*.deb"))
+                    if len(found) != 1:
+                        raise DebianError(f"apt-get download {name}/{suite} left {len(found)} packages")
+                    versions.append(_run(["dpkg-deb", "-f", str(found[0]), "Version"], self._folder).strip())
+                    _run(["dpkg", "-x", str(found[0]), str(part)], self._folder)
+            shutil.rmtree(target, ignore_errors=True)
+            part.rename(target)
+        return versions[0]
 
     def _retry(self, arguments: list[str], cwd: Path) -> None:
         for attempt in range(1, _ATTEMPTS + 1):

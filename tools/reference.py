@@ -31,7 +31,7 @@ EXIT_CODES = {
     11: "the image does not exist",
     12: "signatures or attestations exist, none satisfies what was asked",
     14: "could not ask: unreachable, timed out, throttled, not allowed; nothing is known about the image",
-    15: "the key is missing, malformed or cannot be used",
+    15: "a key or a trust root is missing, malformed, expired or cannot be used",
     16: "refused by a deny-list or the scan gate",
     130: "interrupted (Ctrl-C)",
 }

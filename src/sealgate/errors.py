@@ -394,6 +394,13 @@ class LimitError(ContentError):
     code = "limit-exceeded"
 
 
+class ReportLimitError(LimitError):
+    """A scan report beyond a bound: nothing of it is judged, so nothing is signed."""
+
+    code = "report-too-large"
+    exit_code = 16
+
+
 class KeyMaterialError(SealgateError):
     """A key is missing, malformed or unusable."""
 

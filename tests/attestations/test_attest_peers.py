@@ -6,12 +6,11 @@ import threading
 
 import pytest
 
-from attestations.conftest import OFFLINE, statements
+from attestations.conftest import statements
 from attestations.declared import FORMATS
 from peers.images import Client, push_image
 
 CYCLONEDX = "https://cyclonedx.org/bom"
-LEGACY = ("--new-bundle-format=false",)
 
 
 def attached(image, format_):
@@ -81,7 +80,8 @@ def test_replace_in_both_directions(attesting, docker_registry, sbom):
     image = push_image(docker_registry, "peers/replace")
     newer = sbom.with_name("newer.json")
     newer.write_text('{"newer":1}')
-    for before, after in (("cosign3", "sealgate"), ("sealgate", "cosign3"), ("cosign2", "sealgate")):
+    pairs = [("cosign3", "sealgate"), ("sealgate", "cosign3"), ("cosign2", "sealgate"), ("sealgate", "cosign2")]
+    for before, after in pairs:
         attesting.attest(before, "cyclonedx", sbom, "legacy", image.reference, "--replace")
         attesting.attest(before, "openvex", sbom, "legacy", image.reference, "--replace")
         attesting.attest(after, "cyclonedx", newer, "legacy", image.reference, "--replace")
@@ -157,33 +157,43 @@ def test_sixteen_attests_at_once_lose_nothing(sealgate, pair, docker_registry, t
         run(host)
 
 
-@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize(("careless", "format_"), [("cosign3", "bundle"), ("cosign3", "legacy"), ("cosign2", "legacy")])
 def test_ours_are_kept_beside_a_cosign_that_attests_and_never_looks_back(
-    attesting, cosign3, pair, docker_registry, sbom, tmp_path, format_
+    attesting, docker_registry, sbom, tmp_path, careless, format_
 ):
-    image = push_image(docker_registry, f"peers/beside-{format_}")
-    legacy = LEGACY if format_ == "legacy" else ()
-    careless = threading.Thread(
-        target=lambda: [
-            cosign3(
-                "attest",
-                "--key",
-                pair.key,
-                *OFFLINE,
-                *legacy,
-                "--type",
-                "openvex",
-                "--predicate",
-                sbom,
-                image.reference,
-            )
-            for _ in range(3)
-        ]
-    )
-    careless.start()
+    image = push_image(docker_registry, f"peers/beside-{careless}-{format_}")
+
+    def attest_thrice():
+        for _ in range(3):
+            attesting.attest(careless, "openvex", sbom, format_, image.reference)
+
+    beside = threading.Thread(target=attest_thrice)
+    beside.start()
     for number in range(4):
         (tmp_path / f"{number}.json").write_text(f'{{"number":{number}}}')
         attesting.attest("sealgate", "cyclonedx", tmp_path / f"{number}.json", format_, image.reference)
-    careless.join(60)
+    beside.join(60)
     found = statements(attesting.verify("sealgate", "cyclonedx", format_, image.reference).stdout)
     assert sorted(statement["predicate"]["number"] for statement in found) == list(range(4))
+
+
+@pytest.mark.parametrize("careless", ["cosign3", "cosign2"])
+def test_replacing_beside_a_cosign_that_attests_keeps_ours(attesting, docker_registry, sbom, tmp_path, careless):
+    """The tag that both write: what we replaced last is there in the end, and nothing of ours beside it."""
+    image = push_image(docker_registry, f"peers/replacing-{careless}")
+
+    def attest_thrice():
+        for _ in range(3):
+            attesting.attest(careless, "openvex", sbom, "legacy", image.reference)
+
+    beside = threading.Thread(target=attest_thrice)
+    beside.start()
+    for number in range(3):
+        (tmp_path / f"{number}.json").write_text(f'{{"number":{number}}}')
+        attesting.attest("sealgate", "cyclonedx", tmp_path / f"{number}.json", "legacy", image.reference, "--replace")
+    beside.join(60)
+    # what cosign read before a replacement it may write back; a last one settles that
+    (tmp_path / "last.json").write_text('{"number":"last"}')
+    attesting.attest("sealgate", "cyclonedx", tmp_path / "last.json", "legacy", image.reference, "--replace")
+    found = statements(attesting.verify("sealgate", "cyclonedx", "legacy", image.reference).stdout)
+    assert [statement["predicate"]["number"] for statement in found] == ["last"]

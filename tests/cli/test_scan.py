@@ -137,6 +137,22 @@ def test_sarif_and_junit(cli, image, write):
     assert suite.find("testcase/failure").get("type") == "vulnerabilities-found"
 
 
+@pytest.mark.parametrize("output", ["text", "json", "sarif", "junit"])
+@pytest.mark.parametrize(
+    ("spoil", "code"), [(lambda raw: raw[:-20], "report-invalid"), (lambda raw: b"[" * 5000, "report-too-large")], ids=["cut", "deep"]
+)  # fmt: skip
+def test_a_report_that_cannot_be_read_is_a_refusal_in_every_output(cli, image, write, output, spoil, code):
+    raw = json.dumps(trivy(image)).encode()
+    assert cli("scan", "-o", output, "--report", write(raw), image.reference).code == 0
+    said = cli("scan", "-o", output, "--report", write(spoil(raw)), image.reference)
+    assert (said.code, f"[{code}]" in said.err) == (16, True)
+    assert code in said.out
+    if output == "junit":
+        assert ET.fromstring(said.out).get("failures") == "1"
+    elif output != "text":
+        assert json.loads(said.out)
+
+
 def test_control_characters_of_a_report_reach_no_terminal(cli, image, write):
     document = trivy(image)
     document["Results"][0]["Vulnerabilities"][0] |= {"PkgName": "\x1b[2Jbash\u202e", "FixedVersion": "1\n2"}

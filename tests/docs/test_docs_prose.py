@@ -11,7 +11,10 @@ from sealgate.cli.__main__ import COMMANDS, parser
 from sealgate.cli.options import CommandParser
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-FOREIGN = {"--artifact-type", "--from", "--metadata-file", "--mount", "--provenance", "--push"}
+FOREIGN = set(
+    "--artifact-type --from --group --input --list-all-pkgs --metadata-file --mount --mtime --numeric-owner --owner "
+    "--provenance --push --sort".split()
+)
 """Options of other programs."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -18,14 +19,36 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".peers"
 PASSWORD = "pw"
-NAMES = ("cosign3", "cosign2", "crane", "oras", "docker-registry")
+NAMES = (
+    "cosign3",
+    "cosign2",
+    "crane",
+    "oras",
+    "docker-registry",
+    "openssl",
+    "sigstore-python",
+    "node",
+    "sigstore-js",
+    "sigstore-js4",
+    "sigstore-js-cli",
+    "oidc-provider",
+)
+JAVASCRIPT = Path(__file__).resolve().parent / "javascript"
+_LOOPBACK_ONLY = {
+    "http_proxy": "http://127.0.0.1:9",  # nobody is there
+    "https_proxy": "http://127.0.0.1:9",
+    "no_proxy": "127.0.0.1,localhost",
+}
 
 
 class Peer(NamedTuple):
-    """A peer that is here: where, and which version of Debian's package."""
+    """A peer that is here: where, and which version."""
 
     path: Path
+    """The program, or the `package.json` of a module."""
     version: str
+    libraries: Path | None = None
+    """The shared libraries that came with it."""
 
 
 def installed() -> dict[str, Peer | str]:
@@ -39,7 +62,8 @@ def installed() -> dict[str, Peer | str]:
         entry = record.get(name, {})
         path = FOLDER / entry.get("path", "missing")
         if path.is_file():
-            found[name] = Peer(path, entry["version"])
+            libraries = FOLDER / entry["libraries"] if "libraries" in entry else None
+            found[name] = Peer(path, entry["version"], libraries)
         else:
             found[name] = entry.get("missing", "`make peers` has not been run")
     return found
@@ -58,9 +82,20 @@ def require(name: str) -> Peer:
 class Program:
     """`program("sign", "--key", …)` runs it and gives what it said, as text."""
 
-    def __init__(self, path: Path, scratch: Path, *, version: str = "") -> None:
+    def __init__(
+        self,
+        path: Path,
+        scratch: Path,
+        *,
+        version: str = "",
+        before: tuple[str | Path, ...] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """`before`: arguments of every call, such as the script of an interpreter; `env`: of every call too."""
         self.path = path
         self.version = version
+        self._before = before
+        self._env = dict(env or {})
         self._scratch = scratch
         self._calls = 0
 
@@ -80,7 +115,7 @@ class Program:
             "LC_ALL": "C.UTF-8",
             "COSIGN_PASSWORD": PASSWORD,
         }
-        return {name: value for name, value in (clean | dict(env or {})).items() if value is not None}
+        return {name: value for name, value in (clean | self._env | dict(env or {})).items() if value is not None}
 
     def __call__(
         self,
@@ -95,7 +130,7 @@ class Program:
         environment = self.environment(env)
         data = input.encode("utf-8") if isinstance(input, str) else input
         done = subprocess.run(
-            [str(self.path), *map(str, args)],
+            [str(self.path), *map(str, self._before), *map(str, args)],
             env=environment,
             cwd=cwd or environment.get("HOME") or self._scratch,
             input=data if data is not None else b"",
@@ -112,6 +147,15 @@ class Program:
         if check and said.returncode != 0:
             pytest.fail(f"{self.path.name} {' '.join(map(str, args))} ended in {said.returncode}:\n{said.stderr}")
         return said
+
+    def popen(self, *args: str | Path, env: Mapping[str, str | None] | None = None) -> subprocess.Popen[bytes]:
+        """Start it, with pipes at its three ends; the caller ends it."""
+        command = [str(self.path), *map(str, self._before), *map(str, args)]
+        if setpriv := shutil.which("setpriv"):  # ends with the test run, however that ends
+            command = [setpriv, "--pdeathsig", "TERM", *command]
+        environment = self.environment(env)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=environment, cwd=environment["HOME"], stdin=pipe, stdout=pipe, stderr=pipe)
 
 
 def pytest_report_header() -> list[str]:
@@ -155,6 +199,50 @@ def crane(tmp_path_factory) -> Program:
 def oras(tmp_path_factory) -> Program:
     """oras, the client of the OCI artifacts."""
     return _peer("oras", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def openssl(tmp_path_factory) -> Program:
+    """openssl 3.0, without a configuration."""
+    peer = require("openssl")
+    env = {"LD_LIBRARY_PATH": str(peer.libraries), "OPENSSL_CONF": os.devnull}
+    return Program(peer.path, tmp_path_factory.mktemp("openssl"), version=peer.version, env=env)
+
+
+@pytest.fixture(scope="session")
+def sigstore_python(tmp_path_factory) -> Program:
+    """sigstore-python's own command: `sigstore_python("--trust-config", …, "sign", …)`."""
+    peer = require("sigstore-python")
+    scratch = tmp_path_factory.mktemp("sigstore-python")
+    env = _LOOPBACK_ONLY | {"COLUMNS": "1000"}  # what it says stays in one line
+    return Program(peer.path, scratch, version=peer.version, before=("-I", "-m", "sigstore"), env=env)
+
+
+def script(name: str, module: str, factory: pytest.TempPathFactory, env: Mapping[str, str] | None = None) -> Program:
+    """A program in JavaScript: one of `peers/javascript`, or (a path) of a module's own."""
+    node, peer = require("node"), require(module)
+    modules = str(FOLDER / "node" / "node_modules")
+    more = _LOOPBACK_ONLY | {"NODE_PATH": modules, **(env or {})}
+    scratch = factory.mktemp(module)
+    return Program(node.path, scratch, version=peer.version, before=(JAVASCRIPT / name,), env=more)
+
+
+@pytest.fixture(scope="session")
+def sigstore_js(tmp_path_factory) -> Program:
+    """sigstore-js 5, through `javascript/sigstore.cjs`, which says what it takes."""
+    return script("sigstore.cjs", "sigstore-js", tmp_path_factory, {"SIGSTORE": "sigstore"})
+
+
+@pytest.fixture(scope="session")
+def sigstore_js4(tmp_path_factory) -> Program:
+    """sigstore-js 4, likewise: it knows other entries of attestations in Rekor v2."""
+    return script("sigstore.cjs", "sigstore-js4", tmp_path_factory, {"SIGSTORE": "sigstore4"})
+
+
+@pytest.fixture(scope="session")
+def sigstore_js_cli(tmp_path_factory) -> Program:
+    """sigstore-js's own command: `initialize`, `attest`, `verify`, all through TUF."""
+    return script(str(require("sigstore-js-cli").path.with_name("bin") / "run"), "sigstore-js-cli", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

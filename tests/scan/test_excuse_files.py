@@ -125,6 +125,15 @@ def test_a_vex_document_that_is_not_understood_is_an_error(case):
 
 
 @pytest.mark.parametrize("name", ["openvex.json", "cyclonedx-vex.json", "csaf.json"])
+def test_M03_a_vex_document_that_says_a_thing_twice_is_an_error(name):
+    raw = (REPORTS / name).read_bytes()
+    key = next(iter(json.loads(raw)))
+    with pytest.raises(VexInvalidError) as caught:
+        vex.read(raw.replace(b"{", b"{" + json.dumps(key).encode() + b":1,", 1), what=name)
+    assert (caught.value.code, caught.value.exit_code) == ("vex-invalid", 2)
+
+
+@pytest.mark.parametrize("name", ["openvex.json", "cyclonedx-vex.json", "csaf.json"])
 def test_a_vex_document_that_is_cut_off_is_an_error(name):
     with pytest.raises(ContentError) as caught:
         vex.read((REPORTS / name).read_bytes()[:-3], what=name)

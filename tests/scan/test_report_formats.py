@@ -265,8 +265,16 @@ def test_a_report_beyond_the_bound_is_refused(monkeypatch):
     monkeypatch.setattr(limits, "SCAN_REPORT_BYTES", len(data))
     assert read(data).findings
     monkeypatch.setattr(limits, "SCAN_REPORT_BYTES", len(data) - 1)
-    with pytest.raises(LimitError):
+    with pytest.raises(LimitError) as caught:
         read(data)
+    assert (caught.value.code, caught.value.exit_code) == ("report-too-large", 16)
+
+
+@pytest.mark.parametrize("bad", [b"[" * 100_000, b'{"SchemaVersion":' + b"1" * 5000 + b"}"], ids=["deep", "long number"])
+def test_D11_a_report_that_is_deep_or_long_cannot_carry_a_decision(bad):
+    with pytest.raises(LimitError) as caught:
+        read(bad)
+    assert (caught.value.code, caught.value.exit_code) == ("report-too-large", 16)
 
 
 def test_the_name_of_a_file_means_nothing():

@@ -22,6 +22,7 @@ from sealgate.trust.root import Authority, Log, Period, TrustRoot
 from sealgate.trust.signed import Signed
 
 RECORDED = Path(__file__).parent / "recorded"
+PUBLIC = Path(__file__).parent / "public"
 
 
 class Case(NamedTuple):

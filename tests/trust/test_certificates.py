@@ -153,6 +153,33 @@ def test_C10_an_extension_that_stands_there_twice_refuses():
     assert refused(certificates.read_leaf, made.replace(second, first)) == "certificate-malformed"
 
 
+def test_large_certificates_are_refused():
+    top = authority("root")
+    own = len(leaf(top).der)
+
+    def made(size):
+        filling = x509.UnrecognizedExtension(UNKNOWN.oid, bytes(size))
+        return leaf(top, more=[(filling, False)]).der
+
+    assert certificates.read_leaf(made(limits.CERTIFICATE_BYTES - own - 200))
+    assert refused(certificates.read_leaf, made(limits.CERTIFICATE_BYTES - own + 200)) == "certificate-malformed"
+
+
+def test_certificates_before_version_3_are_refused():
+    """Nothing in them says what they are for."""
+    [whole] = der.read_all(leaf(authority("root")).der)
+    tbs, *rest = whole.children()
+    fields = tbs.children()
+    assert [fields[0].tag, fields[-1].tag] == [0xA0, 0xA3]
+
+    def made(*inside):
+        return der.sequence(der.sequence(*(field.raw for field in inside)), *(each.raw for each in rest))
+
+    assert certificates.read_leaf(made(*fields))
+    assert refused(certificates.read_leaf, made(*fields[1:-1])) == "certificate-malformed"
+    assert refused(certificates.check_bag, (made(*fields[1:-1]),)) == "certificate-malformed"
+
+
 def test_a_certificate_without_key_usage_or_purpose_is_refused():
     top = authority("root")
     assert refused(certificates.read_leaf, leaf(top, usages=()).der) == "certificate-usage"
@@ -380,6 +407,13 @@ def test_an_anchor_that_expired_is_not_believed_any_more():
     assert no_path(made, trusting(root), T + 1) == "certificate-expired"
 
 
+def test_C06_an_anchor_that_expired_before_its_intermediate():
+    root = authority("root", end=T)
+    middle = authority("middle", root)
+    assert path(leaf(middle), trusting(middle, root), T)
+    assert no_path(leaf(middle), trusting(middle, root), T + 1) == "certificate-expired"
+
+
 def test_one_of_several_authorities_of_one_name_will_do():
     first, second = authority("root"), authority("root")
     root = TrustRoot(trusting(first).certificate_authorities + trusting(second).certificate_authorities, (), (), ())
@@ -528,6 +562,22 @@ def test_C11_directory_names():
     barred = authority("barred", more=[(excluded(NAME(corp)), True)])
     assert no_path(leaf(barred, subject=spelled), trusting(barred)) == "certificate-untrusted"
     assert path(leaf(barred, subject=outside), trusting(barred))
+
+
+def test_C11_constraints_do_not_bind_the_own_name_of_an_authority():
+    """RFC 5280, section 6.1.3 (b): a new key of the authority that is constrained."""
+    corp = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "corp.test")])
+    basic = (x509.BasicConstraints(ca=True, path_length=None), True)
+    outside, inside = (authorities.directory("root", organization=name) for name in ("other.test", "corp.test"))
+
+    def made(subject, above, *more):
+        key = ec.generate_private_key(ec.SECP256R1())
+        return authorities.certificate(subject, key, above, [basic, *more], T - HOUR, T + HOUR)
+
+    top = made(outside, None, (permitted(NAME(corp)), True))
+    renewed = made(outside, top)
+    assert path(leaf(renewed, subject=inside), trusting(renewed, top))
+    assert no_path(leaf(renewed, subject=outside), trusting(renewed, top)) == "certificate-untrusted"
 
 
 def test_C11_an_address_in_the_subject_is_a_name_too():

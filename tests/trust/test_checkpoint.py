@@ -90,15 +90,15 @@ def test_a_tree_of_rekor_v1_is_signed_by_its_host_whatever_its_address():
     refused(note(key, origin=host, name=host).signed(), log, tiles=False)
 
 
-def test_neither_kind_of_log_is_read_as_the_other():
+def test_a_log_of_tiles_is_no_tree_of_rekor_v1():
     key = KEYS["ecdsa"]
     host = "rekor.example.test"
     log = log_of(key, base_url=f"https://{host}", name=host)
-    tree, tiles = note(key, origin=TREE, name=host).signed(), note(key, origin=host, name=host).signed()
+    tree, plain = note(key, origin=TREE, name=host).signed(), note(key, origin=host, name=host).signed()
     assert verify(tree, log, tiles=False)
-    assert verify(tiles, log, tiles=True)
+    assert verify(plain, log, tiles=True)
+    assert verify(plain, log, tiles=False)  # small logs of the tests of others are like that
     refused(tree, log, tiles=True)
-    refused(tiles, log, tiles=False)
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,29 @@ def test_the_name_is_the_host_of_the_address(base_url):
 
 
 @pytest.mark.parametrize(
+    "name", ["log.example.test", "log.example.test:8443", "log.example.test/logs/1", "log.example.test:8443/logs/1"]
+)
+def test_the_name_may_be_more_of_the_address(name):
+    log = log_of(KEY, base_url="https://log.example.test:8443/logs/1/", name=name)
+    assert verify(note(origin=name, name=name).signed(), log)
+    other = name.replace("log.example.test", "log.example.test/logs/2", 1)
+    refused(note(origin=other, name=other).signed(), log)
+
+
+@pytest.mark.parametrize(
     "base_url",
-    ["https://other.example.test", NAME, "", f"https://{NAME}.evil.test", f"https://x@{NAME}", f"https://a.{NAME}"],
+    [
+        "https://other.example.test",
+        NAME,
+        "",
+        f"https://{NAME}.evil.test",
+        f"https://x@{NAME}",
+        f"https://a.{NAME}",
+        f"https://evil.test/{NAME}",
+        f"https://evil.test?{NAME}",
+        f"https://evil.test#{NAME}",
+        f"https://[::1]/{NAME}",
+    ],
 )
 def test_L14_the_origin_of_another_host_is_refused(base_url):
     refused(note().signed(), log_of(KEY, base_url=base_url))

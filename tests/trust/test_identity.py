@@ -75,6 +75,9 @@ def test_C10_two_issuers_are_refused():
         b"\x0c\x81\x09https://a",  # not the shortest length
         b"\x0c\x82\x00\x09https://a",
         b"\x0c\x80https://a\0\0",
+        b"\x0c\x82\x00\xc8" + b"a" * 200,
+        b"\x0c\x83\x01\x00\x00" + b"a" * 65536,
+        b"\x0c\x82",
         der.tlv(0x0C, b"https://\xff"),
         der.utf8("https://a\0"),
         der.utf8("https://a\n"),
@@ -130,6 +133,13 @@ def test_C09_exactly_one_name(names):
 def test_C09_no_kind_of_name_passes_for_another(kind, good, bad):
     assert identity.read([(kind, good)], []).kind == kind
     assert refused([(kind, bad)]) == "identity-malformed"
+
+
+def test_long_names_are_refused():
+    begin = "https://corp.test/"
+    longest = begin + "a" * (limits.IDENTITY_BYTES - len(begin))
+    assert identity.read([("uri", longest)], []).subject == longest
+    assert refused([("uri", longest + "a")]) == "identity-malformed"
 
 
 def test_C09_names_of_other_kinds_are_refused():
@@ -289,6 +299,7 @@ def test_a_regular_expression_never_matches_a_missing_issuer():
         {"subject_regexp": "(?=a)"},
         {"subject_regexp": "a" * (limits.REGEXP_BYTES + 1)},
         {"subject_regexp": "((a{100}){100}){100}"},
+        {"subject_regexp": r"(\pL|x){100}"},
         {"subject_regexp": "\udcff"},
         {"subject": "a", "extensions": [("githubWorkflow", "a")]},
         {"subject": "a", "extensions": [("githubWorkflowRef", "")]},

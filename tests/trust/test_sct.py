@@ -3,8 +3,10 @@
 import base64
 import hashlib
 import json
+import time
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from hypothesis import given
@@ -106,6 +108,17 @@ def test_C08_the_issuer_is_part_of_what_was_logged(made, root):
     der = made()
     assert verify(der, root)
     assert refused(der, root, issuer=spki(ec.generate_private_key(ec.SECP256R1()))) == "sct-invalid"
+
+
+def test_C08_the_issuer_is_whose_key_signed_not_whoever_is_called_so(trust_service, made, root):
+    """As sigstore-conformance has it (`sct-duplicate-intermediate-name`)."""
+    subject = trust_service.authority().intermediate.subject
+    ca = [(x509.BasicConstraints(ca=True, path_length=None), True)]
+    at = int(time.time())
+    key = ec.generate_private_key(ec.SECP384R1())
+    decoy = authorities.certificate(subject, key, None, ca, at - authorities.HOUR, at + authorities.HOUR)
+    first = (*authorities.trusting(decoy).certificate_authorities, *root.certificate_authorities)
+    assert verify(made(), root._replace(certificate_authorities=first))
 
 
 def test_C08_extensions_are_signed_too(made, root):
@@ -283,6 +296,7 @@ def test_one_beside_the_certificate_must_be_good_too(trust_service, made, root):
     [
         {"sct_version": 1},
         {"sct_version": None},
+        {"sct_version": False},
         {"timestamp": None},
         {"timestamp": -1},
         {"timestamp": True},

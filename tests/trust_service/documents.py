@@ -49,7 +49,7 @@ def signing_config(
         return words | {"operator": f"operator-{number}.test"}
 
     choice: dict[str, Any] = {"selector": selector}
-    return {
+    config = {
         "mediaType": SIGNING_CONFIG,
         "caUrls": [service(ca, 1, 0)],
         "oidcUrls": [service(oidc, 1, 0)],
@@ -58,6 +58,8 @@ def signing_config(
         "tsaUrls": [service(url, 1, number) for number, url in enumerate(timestamps)],
         "tsaConfig": choice,
     }
+    # sigstore-js asks a timestamp authority wherever the document says how to choose one.
+    return config if timestamps else {name: value for name, value in config.items() if name != "tsaConfig"}
 
 
 def client_config(root: dict[str, Any], signing: dict[str, Any]) -> dict[str, Any]:

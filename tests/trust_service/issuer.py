@@ -11,7 +11,7 @@ import hashlib
 import json
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -45,8 +45,15 @@ class Issuer:
         """How often a device is told to wait."""
         self.denies: str | None = None
         """The OAuth error of every sign-in (`access_denied`, …)."""
+        self.same_tokens = False
+        """As Dex: the access token is the identity token. sigstore-python takes the former for the latter."""
         self._codes: dict[str, dict[str, str]] = {}
         self._devices: dict[str, int] = {}
+        self._others: dict[str, Sequence[Mapping[str, Any]]] = {}
+
+    def believe(self, url: str, keys: Sequence[Mapping[str, Any]]) -> None:
+        """Tokens of another issuer are as good as ours; `keys`: its JWKs."""
+        self._others[url] = keys
 
     def token(self, identity: str | Mapping[str, Any], at: float, hooks: Hooks, **claims: Any) -> str:
         """A token. A claim that is None is left out."""
@@ -57,20 +64,28 @@ class Issuer:
         return hooks("signed-token", self._sign(words))
 
     def claims(self, token: str, at: float, audience: str = AUDIENCE) -> dict[str, Any]:
-        """What a token of ours says, as the certificate authority reads it. Raises RefusedError(401)."""
+        """What a token says, as the certificate authority reads it. Raises RefusedError(401)."""
         try:
             head, body, signature = token.encode("ascii").split(b".")
             header, claims = json.loads(_unb64(head)), json.loads(_unb64(body))
             covered = head + b"." + body
-            self.key.public_key().verify(_unb64(signature), covered, padding.PKCS1v15(), hashes.SHA256())
-        except (ValueError, InvalidSignature):
+            key = self._key(claims.get("iss"), header.get("kid"))
+            key.verify(_unb64(signature), covered, padding.PKCS1v15(), hashes.SHA256())
+        except (ValueError, LookupError, InvalidSignature):
             raise RefusedError(401, "There was an error processing the identity token") from None
-        good = header.get("alg") == "RS256" and claims.get("iss") == self.url and claims.get("aud") == audience
+        good = header.get("alg") == "RS256" and claims.get("aud") == audience
         if not good or not claims.get("nbf", 0) - MINUTE <= at < claims.get("exp", 0):
             raise RefusedError(401, "There was an error processing the identity token")
         if "email" in claims and claims.get("email_verified") is not True:
             raise RefusedError(400, "email_verified claim was false")
         return claims
+
+    def _key(self, issuer: str, key_id: str) -> rsa.RSAPublicKey:
+        if issuer == self.url:
+            return self.key.public_key()
+        [jwk] = [key for key in self._others[issuer] if key["kid"] == key_id]
+        exponent, modulus = (int.from_bytes(_unb64(jwk[name].encode())) for name in ("e", "n"))
+        return rsa.RSAPublicNumbers(exponent, modulus).public_key()
 
     # -- what the server asks
 
@@ -135,7 +150,8 @@ class Issuer:
         else:
             raise OAuthError("unsupported_grant_type")
         token = self.token(identity, at, hooks, **more)
-        return {"access_token": secrets.token_urlsafe(16), "token_type": "Bearer", "expires_in": 600, "id_token": token}
+        access = token if self.same_tokens else secrets.token_urlsafe(16)
+        return {"access_token": access, "token_type": "Bearer", "expires_in": 600, "id_token": token}
 
     def _redeem(self, form: Mapping[str, str]) -> dict[str, Any]:
         with self._lock:

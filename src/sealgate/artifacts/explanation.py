@@ -54,6 +54,24 @@ _NAMES = {
     "2.5.29.35": "authority key identifier",
     "2.5.29.37": "extended key usage",
 }
+_USAGES = {
+    "digital_signature": "digital signature",
+    "content_commitment": "content commitment",
+    "key_encipherment": "key encipherment",
+    "data_encipherment": "data encipherment",
+    "key_agreement": "key agreement",
+    "key_cert_sign": "certificates",
+    "crl_sign": "revocation lists",
+}
+_PURPOSES = {
+    "1.3.6.1.5.5.7.3.1": "TLS server",
+    "1.3.6.1.5.5.7.3.2": "TLS client",
+    "1.3.6.1.5.5.7.3.3": "code signing",
+    "1.3.6.1.5.5.7.3.4": "e-mail",
+    "1.3.6.1.5.5.7.3.8": "timestamping",
+    "2.5.29.37.0": "anything",
+}
+"""RFC 5280, section 4.2.1.12."""
 _HASHES = {
     "2.16.840.1.101.3.4.2.1": "sha256",
     "2.16.840.1.101.3.4.2.2": "sha384",
@@ -163,15 +181,17 @@ def _pem(pem: bytes) -> Told:
                 "key": f"{key.algorithm} {key.fingerprint}",
                 "note": "a key that comes along proves nothing",
             }
-        block = pems.decode(pem, what="the certificate")
+        mark = b"-----END CERTIFICATE-----"
+        blocks = [pems.decode(part + mark, what="the certificate") for part in pem.split(mark) if part.strip()]
     except SealgateError as error:
         return _unreadable(error)
-    return _signer((block.body,), None)
+    return _signer(tuple(block.body for block in blocks[: limits.BUNDLE_ENTRIES]), None)
 
 
 def _certificate(der: bytes) -> Told:
     from cryptography import x509
 
+    # Foreign DER makes the library raise errors of half a dozen families; each of them means the same here.
     try:
         found = x509.load_der_x509_certificate(der)
         told: Told = {}
@@ -189,8 +209,8 @@ def _certificate(der: bytes) -> Told:
         if fulcio:
             told["Fulcio"] = fulcio
         return told | ({"other extensions": others} if others else {})
-    except (ValueError, TypeError, x509.UnsupportedGeneralNameType) as error:
-        return {"cannot be read": str(error)[: limits.TEXT_CHARS] or type(error).__name__}
+    except Exception as error:  # noqa: BLE001 (what cannot be read is said, and the rest is told)
+        return _failed(error)
 
 
 def _key(found: Certificate) -> str:
@@ -238,8 +258,22 @@ def _extensions(found: Certificate) -> tuple[Told, list[str]]:
                 for stamp in stamps
             ]
         elif oid != "2.5.29.17":
-            others.append(_NAMES.get(oid, oid))
+            name, value = _NAMES.get(oid, oid), _value(extension.value)
+            others.append(f"{name}: {value}" if value else name)
     return fulcio, others
+
+
+def _value(value: Any) -> str:
+    """What a person wants to know of the extensions that every certificate has."""
+    from cryptography import x509
+
+    if isinstance(value, x509.KeyUsage):
+        return ", ".join(word for name, word in _USAGES.items() if getattr(value, name))
+    if isinstance(value, x509.ExtendedKeyUsage):
+        return ", ".join(_PURPOSES.get(oid.dotted_string, oid.dotted_string) for oid in value)
+    if isinstance(value, x509.BasicConstraints):
+        return "a certificate authority" if value.ca else "no certificate authority"
+    return ""
 
 
 def _unix(moment: Any) -> float:
@@ -326,12 +360,16 @@ def _timestamp(der: bytes) -> Told:
             "policy": info.policy.dotted_string,
             "serial number": f"{info.serial_number:x}",
         }
-    except (ValueError, AttributeError) as error:
-        return {"cannot be read": str(error)[: limits.TEXT_CHARS] or type(error).__name__}
+    except Exception as error:  # noqa: BLE001 (as for certificates)
+        return _failed(error)
 
 
 def _utc(at: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+
+
+def _failed(error: Exception) -> Told:
+    return {"cannot be read": str(error)[: limits.TEXT_CHARS] or type(error).__name__}
 
 
 def _unreadable(error: SealgateError) -> Told:

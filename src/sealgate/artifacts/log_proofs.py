@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sealgate import limits
-from sealgate.errors import NotFoundError, UnavailableError, UsageError
-from sealgate.evidence import conversion
+from sealgate.artifacts import conversion
+from sealgate.errors import NotFoundError, ProtocolError, UnavailableError, UsageError
 from sealgate.transport import flow
 from sealgate.transport.message import Request, Url
 from sealgate.transport.url import parse_url
@@ -14,12 +14,15 @@ from sealgate.transport.url import parse_url
 
 async def complete(entries: tuple[dict[str, Any], ...], rekor: str) -> tuple[dict[str, Any], ...]:
     """The entries, each with a proof. Raises `UsageError`, `NotFoundError`, `UnavailableError`, `BundleInvalidError`."""
-    base = parse_url(rekor)
+    try:
+        base = parse_url(rekor)
+    except ProtocolError as error:
+        raise UsageError("--rekor-url is no address of a log", hint="https://rekor.example.com") from error
     if base.target.partition("?")[1]:
         raise UsageError("--rekor-url has a query")
     found = []
     for entry in entries:
-        if entry.get("inclusionProof"):
+        if conversion.has_proof(entry):
             found.append(entry)
             continue
         index = str(entry.get("logIndex"))
@@ -32,7 +35,10 @@ async def complete(entries: tuple[dict[str, Any], ...], rekor: str) -> tuple[dic
 async def _ask(base: Url, index: str) -> bytes:
     url = base._replace(target=f"{base.target.rstrip('/')}/api/v1/log/entries?logIndex={index}")
     headers = (("Accept", "application/json"),)
-    response = await flow.send(Request("GET", url, headers=headers, limit=limits.EVIDENCE_BYTES))
+    try:
+        response = await flow.send(Request("GET", url, headers=headers, limit=limits.EVIDENCE_BYTES))
+    except UnavailableError as error:
+        raise UnavailableError(f"the log could not be asked: {error.message}", hint="is --rekor-url right?") from error
     if response.status == 404:
         raise NotFoundError(f"{url} has no entry {index}")
     if response.status != 200:

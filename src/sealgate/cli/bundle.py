@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING, Any
 
 from sealgate import limits
@@ -9,10 +10,8 @@ from sealgate.cli.options import add_flag
 from sealgate.errors import SigningError, UsageError
 
 if TYPE_CHECKING:
-    import argparse
-
+    from sealgate.artifacts.conversion import Parts
     from sealgate.cli.context import Context
-    from sealgate.evidence.conversion import Parts
     from sealgate.keys.algorithms import PublicKey
 
 HELP = "Make, upgrade and explain Sigstore bundles. None of it verifies anything: that is `verify-blob` and its like."
@@ -32,11 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--artifact", metavar="FILE", help="what was signed")
     create.add_argument("--bundle", metavar="FILE", help=_BUNDLE_ID)
     create.add_argument("--signature", metavar="FILE", help="the signature, base64")
-    create.add_argument("--attestation", metavar="FILE", help="a DSSE envelope")
+    create.add_argument("--attestation", metavar="FILE", help="a DSSE envelope, which has its signature inside")
     create.add_argument("--certificate", metavar="FILE", help="the signer's certificate (PEM, or base64 of it)")
     create.add_argument("--key", metavar="KEY", help="the public key: file, env://VAR or https://…")
     create.add_argument("--rfc3161-timestamp", metavar="FILE", help="a timestamp: DER, or cosign's JSON")
     add_flag(create, "--ignore-tlog", help="the signature is in no transparency log")
+    add_flag(create, "--sk", help=argparse.SUPPRESS)
+    create.add_argument("--slot", metavar="X", help=argparse.SUPPRESS)
     _add_common(create)
     upgrade = commands.add_parser(
         "upgrade",
@@ -91,17 +92,19 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 
 def _create(arguments: argparse.Namespace, context: Context) -> bytes:
-    from sealgate.evidence import conversion
+    from sealgate.artifacts import conversion
 
-    sources = [arguments.bundle, arguments.signature, arguments.attestation]
-    if sources.count(None) == 3:
+    if arguments.sk or arguments.slot:
+        raise UsageError("--sk and --slot: this version reads no hardware tokens", hint="--key FILE, the public key")
+    if (arguments.bundle, arguments.signature, arguments.attestation) == (None, None, None):
         raise UsageError("there is no signature", hint="--bundle FILE, --signature FILE or --attestation FILE")
-    if sources.count(None) != 2:
-        raise UsageError("--bundle, --signature and --attestation: one of them")
-    key = _key(arguments, context)
-    parts = _parts(arguments, context, key)
+    if arguments.bundle is not None and (arguments.signature is not None or arguments.attestation is not None):
+        raise UsageError("--bundle has the signature already", hint="leave out --signature and --attestation")
+    if arguments.key is not None and arguments.certificate is not None:
+        raise UsageError("a key and a certificate: one of them signed")
+    parts = _parts(arguments, context, _key(arguments, context))
     if arguments.certificate is not None:
-        parts = parts._replace(certificate=_certificate(arguments.certificate, context))
+        parts = parts._replace(certificate=_certificate(arguments.certificate, context), key=None)
     if arguments.rfc3161_timestamp is not None:
         raw = _read(arguments.rfc3161_timestamp, context, limit=limits.SMALL_BODY_BYTES)
         parts = parts._replace(timestamps=(conversion.timestamp_of(raw),))
@@ -111,58 +114,30 @@ def _create(arguments: argparse.Namespace, context: Context) -> bytes:
         raise UsageError("no entry of a transparency log came along", hint="--ignore-tlog, if the signature is in none")
     if arguments.artifact is None and parts.envelope is None:
         raise UsageError("what was signed belongs to it", hint="--artifact FILE")
-    parts = _fitting(parts, key, arguments.artifact)
+    parts = conversion.fitting(parts, arguments.artifact)
     return conversion.assemble(parts._replace(entries=_proved(parts.entries, arguments, context)))
 
 
 def _parts(arguments: argparse.Namespace, context: Context, key: PublicKey | None) -> Parts:
-    from sealgate.evidence import conversion, dsse
+    """Raises `EnvelopeInvalidError`, `BundleInvalidError`, `SigningError` (the signature is not that of the envelope)."""
+    from sealgate.artifacts import conversion
+    from sealgate.evidence import dsse
     from sealgate.evidence.legacy import decode_signature, parse_blob_bundle
 
-    hint = None if key is None else key.hint
     if arguments.bundle is not None:
-        return conversion.of_blob_bundle(parse_blob_bundle(_read(arguments.bundle, context)), hint=hint)
-    if arguments.attestation is not None:
-        return conversion.Parts(None, dsse.parse(_read(arguments.attestation, context)), None, hint)
-    text = _read(arguments.signature, context, limit=limits.SMALL_BODY_BYTES).decode("utf-8", "replace")
-    return conversion.Parts(decode_signature(text), None, None, hint)
-
-
-def _fitting(parts: Parts, key: PublicKey | None, path: str | None) -> Parts:
-    """The parts with the digest of the file. The signature must be by the key that the bundle will name, over what it will name.
-
-    Raises `SigningError`, `UsageError`.
-    """
-    from sealgate.evidence import conversion, dsse, statement
-    from sealgate.verification import blob as blobs
-
-    if parts.certificate is not None:
-        if key is not None:
-            raise UsageError("a key and a certificate: one of them signed")
-        key = conversion.key_of(parts.certificate)
-    if key is not None and parts.envelope is not None:
-        signed = dsse.pae(parts.envelope.payload_type, parts.envelope.payload)
-        if len(parts.envelope.signatures) != 1 or key.verify(parts.envelope.signatures[0].sig, signed) is None:
-            raise SigningError("the envelope has not one signature that verifies with this key")
-    if path is None:
-        return parts
-    whole = key is not None and not key.hashes and parts.envelope is None
-    blob = blobs.read_file(path, hashes=conversion.HASHES, whole=whole)
-    if parts.envelope is not None:
-        said = statement.parse(parts.envelope.payload, limit=len(parts.envelope.payload))
-        if not any(("sha256", blob.digest.hex) in subject.digests for subject in said.subjects):
-            raise SigningError("the attestation is about something else than this file")
-        return parts
-    if key is None or parts.signature is None:
-        return parts._replace(digest=("sha256", blob.digests["sha256"]))
-    if blob.message is not None:
-        if key.verify(parts.signature, blob.message) is None:
-            raise SigningError("the signature does not verify with this key over this file")
-        return parts._replace(digest=None, hashed=False)
-    for name in key.hashes:
-        if key.verify_digest(parts.signature, blob.digests[name], name) is not None:
-            return parts._replace(digest=(name, blob.digests[name]))
-    raise SigningError("the signature does not verify with this key over this file")
+        return conversion.of_blob_bundle(parse_blob_bundle(_read(arguments.bundle, context)), key=key)
+    signature = None
+    if arguments.signature is not None:
+        text = _read(arguments.signature, context).decode("utf-8", "replace")
+        signature = decode_signature(text)
+    if arguments.attestation is None:
+        return conversion.Parts(signature, None, None, key)
+    raw = _read(arguments.attestation, context)
+    envelope = dsse.parse(raw)
+    # cosign wants a signature beside an envelope, and looks at none of it: neither has to be another one.
+    if signature is not None and signature not in {raw, raw.rstrip(), *(entry.sig for entry in envelope.signatures)}:
+        raise SigningError("--signature is not the signature in --attestation", hint="leave out --signature")
+    return conversion.Parts(None, envelope, None, key)
 
 
 # -- upgrade
@@ -170,15 +145,14 @@ def _fitting(parts: Parts, key: PublicKey | None, path: str | None) -> Parts:
 
 def _upgrade(arguments: argparse.Namespace, context: Context) -> bytes:
     from sealgate import strictjson
+    from sealgate.artifacts import conversion
     from sealgate.evidence import bundle as bundles
-    from sealgate.evidence import conversion
     from sealgate.evidence.legacy import parse_blob_bundle
 
     raw = _read(arguments.file, context)
     if "base64Signature" in strictjson.parse_object(raw, limit=limits.EVIDENCE_BYTES, what="the bundle"):
-        key = _key(arguments, context)
-        parts = conversion.of_blob_bundle(parse_blob_bundle(raw), hint=None if key is None else key.hint)
-        parts = _fitting(parts, key, arguments.artifact)
+        parts = conversion.of_blob_bundle(parse_blob_bundle(raw), key=_key(arguments, context))
+        parts = conversion.fitting(parts, arguments.artifact)
         return conversion.assemble(parts._replace(entries=_proved(parts.entries, arguments, context)))
     found = bundles.parse(raw)
     if found.version == "0.3":
@@ -194,7 +168,9 @@ def _upgrade(arguments: argparse.Namespace, context: Context) -> bytes:
 def _proved(
     entries: tuple[dict[str, Any], ...], arguments: argparse.Namespace, context: Context
 ) -> tuple[dict[str, Any], ...]:
-    if arguments.rekor_url is None or all(entry.get("inclusionProof") for entry in entries):
+    from sealgate.artifacts import conversion
+
+    if arguments.rekor_url is None or all(conversion.has_proof(entry) for entry in entries):
         return entries
     from sealgate.artifacts import log_proofs
 
@@ -252,8 +228,9 @@ def _key(arguments: argparse.Namespace, context: Context) -> PublicKey | None:
 
 def _certificate(path: str, context: Context) -> bytes:
     """PEM, or base64 of PEM as cosign's `--output-certificate` writes it."""
+    from sealgate.artifacts import conversion
     from sealgate.errors import BundleInvalidError
-    from sealgate.evidence import base64, conversion
+    from sealgate.evidence import base64
 
     raw = _read(path, context, limit=limits.SMALL_BODY_BYTES)
     if b"-----BEGIN" not in raw:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sealgate.cli.gating import add_gate_arguments, policy_of, raw_reports_of
 from sealgate.cli.options import add_flag, duration
 from sealgate.cli.registries import add_registry_arguments, images
-from sealgate.errors import UsageError
+from sealgate.errors import ReportInvalidError, ReportLimitError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     import time
 
     from sealgate.cli import findings
-    from sealgate.scan.judge import judge
+    from sealgate.scan import judge as judging
 
     if arguments.scan_report and arguments.scanner:
         raise UsageError("--report and --scanner contradict each other", hint="a report was made already")
@@ -63,9 +63,14 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     with ExitStack() as closing:
         opened = images(arguments, context, closing)
         found = context.run(_targets(arguments, opened))
-        read = raw_reports_of(arguments, context) if arguments.scan_report else _scan(arguments, context, found)
-        reports = [report for report, _ in read]
-        decisions = judge([target for _, target in found], reports, policy, now=time.time())
+        try:
+            read = raw_reports_of(arguments, context) if arguments.scan_report else _scan(arguments, context, found)
+        except (ReportInvalidError, ReportLimitError) as error:  # a refusal of every image, in every form of output
+            read = []
+            decisions = [judging.Decision(target, (), (), (error,), ()) for _, target in found]
+        else:
+            reports = [report for report, _ in read]
+            decisions = judging.judge([target for _, target in found], reports, policy, now=time.time())
         writers = {"text": findings.table, "json": findings.document, "sarif": findings.sarif, "junit": findings.junit}
         context.out(writers[arguments.output](decisions))
         code = _end(decisions, context, text=arguments.output == "text")

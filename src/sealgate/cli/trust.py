@@ -143,7 +143,7 @@ def _own_authority(arguments: Namespace) -> bool:
 
 async def trust_of(arguments: Namespace, context: Context, identities: list[IdentifiedAs]) -> Trust | None:
     """What is asked for beside the signature; None: nothing, keys alone."""
-    from sealgate.transport import flow
+    import time
 
     added = (
         arguments.trusted_root or arguments.require_tlog or arguments.use_signed_timestamps
@@ -159,7 +159,7 @@ async def trust_of(arguments: Namespace, context: Context, identities: list[Iden
     root = await _root(arguments, context)
     from sealgate.verification.signer import Trust
 
-    demand = _demand(arguments, root, await flow.now())
+    demand = _demand(arguments, root, time.time())
     certificate = None
     if arguments.certificate:
         from sealgate.verification.signer import der_of

@@ -108,7 +108,7 @@ def _create(arguments: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _of_old(arguments: argparse.Namespace, service: str, context: Context) -> list[str]:
+def _of_old(arguments: argparse.Namespace, service: str, context: Context) -> list[dict[str, str]]:
     """The descriptions that cosign's options of old amount to."""
     _, main, word, others = next(entry for entry in _OLD if entry[0] == service)
     files = getattr(arguments, main.replace("-", "_"))
@@ -123,7 +123,7 @@ def _of_old(arguments: argparse.Namespace, service: str, context: Context) -> li
             words[word], words["origin"] = file.split(",", 1)
         if word == "public-key":
             words.setdefault("start-time", "1970-01-01T00:00:00Z")
-        specs.append(",".join(f"{name}={value}" for name, value in words.items()))
+        specs.append(words)
     return specs
 
 

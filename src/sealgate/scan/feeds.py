@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from sealgate import limits, strictjson
-from sealgate.errors import FeedInvalidError, JsonInvalidError, LimitError
+from sealgate.errors import FeedInvalidError, JsonAmbiguousError, JsonInvalidError, LimitError
 
 
 def read_kev(raw: bytes, *, what: str) -> frozenset[str]:
     """The ids of `known_exploited_vulnerabilities.json`. Raises `FeedInvalidError`, `LimitError`."""
     try:
         document = strictjson.parse_object(raw, limit=limits.FEED_BYTES, what=what)
-    except JsonInvalidError as error:
+    except (JsonInvalidError, JsonAmbiguousError) as error:
         raise FeedInvalidError(error.message) from error
     rows = document.get("vulnerabilities")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):

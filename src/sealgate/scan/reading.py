@@ -10,6 +10,7 @@ from sealgate.errors import (
     JsonInvalidError,
     LimitError,
     ReportInvalidError,
+    ReportLimitError,
     ReportUnsupportedError,
 )
 from sealgate.scan import cyclonedx, grype, osv, predicate, sarif, trivy
@@ -39,8 +40,15 @@ def read(raw: bytes, *, what: str) -> Report:
     """Read a report of at most `limits.SCAN_REPORT_BYTES`; `what` names it in errors.
 
     Raises `ReportInvalidError` (not JSON, cut off, contradictory), `ReportUnsupportedError` (something else),
-    `LimitError`. Whether it is empty, old or about this image is judged later.
+    `ReportLimitError`. Whether it is empty, old or about this image is judged later.
     """
+    try:
+        return _whole(raw, what)
+    except LimitError as error:
+        raise ReportLimitError(error.message, hint=error.hint) from error
+
+
+def _whole(raw: bytes, what: str) -> Report:
     if not raw.strip():
         raise ReportInvalidError(f"{what} is empty: 0 bytes", hint="did the scanner fail? Look at what it said")
     try:

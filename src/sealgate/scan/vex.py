@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 from sealgate import limits, strictjson
-from sealgate.errors import JsonInvalidError, VexInvalidError
+from sealgate.errors import JsonAmbiguousError, JsonInvalidError, VexInvalidError
 from sealgate.scan import purl as purls
 from sealgate.scan.report import Finding
 
@@ -51,7 +51,7 @@ class Subject(NamedTuple):
 def read(raw: bytes, *, what: str) -> tuple[Statement, ...]:
     """The statements of an OpenVEX, CycloneDX or CSAF document, told apart by content.
 
-    Raises `VexInvalidError`, `JsonAmbiguousError`, `LimitError`.
+    Raises `VexInvalidError`, `LimitError`.
     """
     from sealgate.scan import csaf, cyclonedx_vex, openvex
     from sealgate.scan.fields import Fields
@@ -60,7 +60,7 @@ def read(raw: bytes, *, what: str) -> tuple[Statement, ...]:
         document: Any = strictjson.parse(
             raw, limit=limits.SCAN_REPORT_BYTES, what=what, values=limits.SCAN_REPORT_VALUES
         )
-    except JsonInvalidError as error:
+    except (JsonInvalidError, JsonAmbiguousError) as error:
         raise VexInvalidError(error.message) from error
     if not isinstance(document, dict):
         raise VexInvalidError(f"{what} is not a VEX document")

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from sealgate import limits
 from sealgate.errors import KeyMalformedError, KeyMaterialError
 from sealgate.keys import algorithms, pem
-from sealgate.trust import constraints, identity
+from sealgate.trust import identity
 from sealgate.trust.failure import TrustFailure
 from sealgate.trust.root import Authority, Period
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sealgate.keys.algorithms import PublicKey
+    from sealgate.trust.constraints import Constraints
     from sealgate.trust.identity import Identity
     from sealgate.trust.root import TrustRoot
 
@@ -41,12 +42,6 @@ _UNDERSTOOD = frozenset({
 })  # fmt: skip
 """Extensions that may be critical."""
 _NAME_CONSTRAINTS = "2.5.29.30"
-_SIGNATURE_ALGORITHMS = frozenset({
-    "1.2.840.10045.4.3.2", "1.2.840.10045.4.3.3", "1.2.840.10045.4.3.4",  # ECDSA with SHA-256, SHA-384, SHA-512
-    "1.2.840.113549.1.1.11", "1.2.840.113549.1.1.12", "1.2.840.113549.1.1.13",  # RSA PKCS #1 v1.5, likewise
-    "1.2.840.113549.1.1.10",  # RSA PSS; its hash is looked at too
-    "1.3.101.112",  # Ed25519
-})  # fmt: skip
 
 
 class Leaf(NamedTuple):
@@ -102,7 +97,7 @@ def read_leaf(der: bytes) -> Leaf:
         )
     who = identity.read(names, arc)
     not_before, not_after = _validity(certificate)
-    return Leaf(der, _key(certificate), who, not_before, not_after, certificate, scts)
+    return Leaf(der, _key(_spki(der)), who, not_before, not_after, certificate, scts)
 
 
 def check_bag(extra: tuple[bytes, ...]) -> None:
@@ -142,26 +137,27 @@ def path_at(leaf: Leaf, root: TrustRoot, at: float) -> Path:
 
 def _objection(leaf: Leaf, issuer: _Issuer, authority: Authority, at: float) -> TrustFailure | None:
     """What speaks against this path, whose signatures are good."""
-    from sealgate.trust.proof import utc
-
     if not leaf.not_before <= at <= leaf.not_after:
-        return TrustFailure("certificate-expired", f"its certificate was not valid at {utc(at)}")
+        return TrustFailure("certificate-expired", f"its certificate was not valid at {_utc(at)}")
     if not authority.valid.contains(at):
         return TrustFailure(
-            "certificate-untrusted", f"its certificate was issued by {issuer.name}, which was not in use at {utc(at)}"
+            "certificate-untrusted", f"its certificate was issued by {issuer.name}, which was not in use at {_utc(at)}"
         )
     for link in issuer.links:
         if not link.not_before <= at <= link.not_after:
-            message = f"its certificate was issued under {link.name}, whose own certificate was not valid at {utc(at)}"
+            message = f"its certificate was issued under {link.name}, whose own certificate was not valid at {_utc(at)}"
             return TrustFailure("certificate-expired", message)
-    subtrees = issuer.subtrees
-    name = None
-    if subtrees:
-        name = constraints.violation(subtrees, _names(leaf.certificate), leaf.certificate.subject)
+    name = _excluded(leaf.certificate, issuer.links)
     if name is not None:
         message = f"its certificate is for {name}, for which {issuer.name} may not issue any (name constraints)"
         return TrustFailure("certificate-untrusted", message)
     return None
+
+
+def _utc(at: float) -> str:
+    from sealgate.trust.proof import utc
+
+    return utc(at)
 
 
 # -- what stands above
@@ -178,7 +174,7 @@ class _Link(NamedTuple):
     length: int | None
     """pathLenConstraint."""
     self_issued: bool
-    subtrees: constraints.Constraints | None
+    subtrees: Constraints | None
     """Name constraints."""
 
 
@@ -198,10 +194,6 @@ class _Issuer(NamedTuple):
     @property
     def name(self) -> str:
         return self.links[0].name
-
-    @property
-    def subtrees(self) -> tuple[constraints.Constraints, ...]:
-        return tuple(link.subtrees for link in self.links if link.subtrees is not None)
 
 
 class _Issuers(NamedTuple):
@@ -250,11 +242,20 @@ def _fault(path: tuple[_Link, ...]) -> str | None:
             return f"{link.name} allows {link.length} authorities below it"
     lowest = path[0]
     if not lowest.self_issued:  # RFC 5280, section 6.1.3 (b)
-        limited = [link.subtrees for link in path[1:] if link.subtrees is not None]
-        name = constraints.violation(limited, _names(lowest.certificate), lowest.certificate.subject)
+        name = _excluded(lowest.certificate, path[1:])
         if name is not None:
             return f"those above it exclude {name} (name constraints)"
     return None
+
+
+def _excluded(certificate: x509.Certificate, above: tuple[_Link, ...]) -> str | None:
+    """The first name of a certificate that those above it may not certify; None: they may."""
+    subtrees = [link.subtrees for link in above if link.subtrees is not None]
+    if not subtrees:
+        return None
+    from sealgate.trust import constraints
+
+    return constraints.violation(subtrees, _names(certificate), certificate.subject)
 
 
 def _link(der: bytes) -> _Link:
@@ -275,28 +276,29 @@ def _link(der: bytes) -> _Link:
             if not {purpose.dotted_string for purpose in value} & {_CODE_SIGNING, _ANY_PURPOSE}:
                 raise TrustFailure("certificate-usage", f"{name} is not for signing code (extendedKeyUsage)")
         elif isinstance(value, x509.NameConstraints):
+            from sealgate.trust import constraints
+
             limited = constraints.of(value)
     if basic is None or not basic.ca:
         raise TrustFailure("certificate-usage", f"{name} is no authority (basicConstraints)")
-    _key(certificate)  # none that is too weak
+    spki = _spki(der)
+    _key(spki)  # none that is too weak
     not_before, not_after = _validity(certificate)
     return _Link(
-        certificate, name, not_before, not_after, _spki(certificate), basic.path_length,
+        certificate, name, not_before, not_after, spki, basic.path_length,
         certificate.issuer == certificate.subject, limited,
     )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=1024)
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether `issuer` is whom `certificate` names, and its signature verifies with the issuer's key. A few bytes are kept
-    of each pair: a signature is judged at several times, and one authority signs many.
+    """Whether `issuer` is whom `certificate` names, and its signature verifies with the issuer's key, over SHA-256 or better.
+
+    The answer is kept: one signature is judged at several times, and an authority signs many.
     """
-    oid = certificate.signature_algorithm_oid.dotted_string
-    if oid not in _SIGNATURE_ALGORITHMS:
-        return False
     try:
         hashed = certificate.signature_hash_algorithm
-        if hashed is not None and hashed.name not in algorithms.HASHES:
+        if hashed is not None and hashed.name not in algorithms.HASHES:  # None: Ed25519
             return False
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
@@ -393,9 +395,9 @@ def _check_critical(extensions: x509.Extensions, understood: Iterable[str]) -> N
             raise TrustFailure("certificate-malformed", message)
 
 
-def _key(certificate: x509.Certificate) -> PublicKey:
+def _key(spki: bytes) -> PublicKey:
     try:
-        return algorithms.parse_spki(_spki(certificate), what="the key in a certificate")
+        return algorithms.parse_spki(spki, what="the key in a certificate")
     except KeyMaterialError as error:
         raise TrustFailure("certificate-malformed", error.message) from None
 
@@ -429,16 +431,15 @@ def _common_name(name: x509.Name) -> str:
     return str(found[-1].value)[: limits.TEXT_CHARS] if found else name.rfc4514_string()[: limits.TEXT_CHARS]
 
 
-def _spki(certificate: x509.Certificate) -> bytes:
+def _spki(der: bytes) -> bytes:
     """The SubjectPublicKeyInfo of a certificate of version 3, byte for byte (RFC 5280, section 4.1).
 
     `cryptography` has read the same bytes as strict DER before; it gives keys only, which it would write anew.
     """
-    tbs = certificate.tbs_certificate_bytes
-    at = _header(tbs, 0)[0]
-    for _ in "version serialNumber signature issuer validity subject".split():
-        at = _header(tbs, at)[1]
-    return tbs[at : _header(tbs, at)[1]]
+    at = end = _header(der, _header(der, 0)[0])[0]
+    for _ in range(7):  # version, serialNumber, signature, issuer, validity, subject, and then the key
+        at, end = end, _header(der, end)[1]
+    return der[at:end]
 
 
 def _octets(der: bytes) -> bytes:

@@ -31,6 +31,7 @@ _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f]")
 _NAME = re.compile(r"[^\s+]+")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _TREE = re.compile(r"(?P<host>[^ ]+) - [0-9]+", re.ASCII)
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://(?P<place>(?P<host>[^/?#@:\[\]]+)(?::[0-9]*)?)(?P<path>(?:/[^?#]*)?)")
 _KEY_ID_BYTES = 4
 
 
@@ -90,21 +91,16 @@ def read(note: str) -> Checkpoint:
 def verified(checkpoint: Checkpoint, log: Log, *, tiles: bool) -> Checkpoint:
     """The checkpoint, once the log's own signature is found on it. `tiles`: a log of tiles (Rekor v2), else Rekor v1.
 
-    The origin of a log of tiles is the host of its address in the trust root; a tree of Rekor v1 has the origin
-    `host - number`, and the host signs. Lines of other names or keys (witnesses) say nothing, wherever they stand, but
-    each line in the log's own name and key must be good (L14). Raises `TrustFailure` (`log-checkpoint-invalid`).
+    The origin is that of the log's address in the trust root; but that of a tree of Rekor v1 is `host - number`, and the
+    host signs, which may have another address. Lines of other names or keys (witnesses) say nothing, wherever they stand,
+    but each line in the log's own name and key must be good (L14). Raises `TrustFailure` (`log-checkpoint-invalid`).
     """
-    host = checkpoint.host
-    if tiles:
-        if host is not None or checkpoint.origin != host_of(log.base_url):
-            raise _invalid(f"is by {ascii(checkpoint.origin)[:100]}, not by the log {log.base_url}")
+    name = None if tiles else checkpoint.host
+    if name is None:
         name = checkpoint.origin
-        key_id = tile_key_id(name, log.key)
-    else:
-        if host is None:
-            raise _invalid(f"is by {ascii(checkpoint.origin)[:100]}, which is no tree of the log {log.base_url}")
-        name = host
-        key_id = hashlib.sha256(log.key.spki).digest()
+        if name not in origins_of(log.base_url):
+            raise _invalid(f"is by {ascii(name)[:100]}, not by the log {log.base_url}")
+    key_id = tile_key_id(name, log.key) if tiles else hashlib.sha256(log.key.spki).digest()
     short = key_id[:_KEY_ID_BYTES]
     own = [line.blob for line in checkpoint.signatures if line.key_id == short and line.name == name]
     if not own:
@@ -131,13 +127,16 @@ def signed_by(key: PublicKey, signature: bytes, message: bytes) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def host_of(base_url: str) -> str | None:
-    """The host name of a log's address, without port and path; None: the address has none."""
-    _, scheme, rest = base_url.partition("://")
-    authority = rest.partition("/")[0]
-    if not scheme or "@" in authority or authority.startswith("["):
-        return None
-    return authority.partition(":")[0].lower() or None
+def origins_of(base_url: str) -> frozenset[str]:
+    """The origins that a log at an address may have: its host (sigstore-go's rule), or the address without its scheme, which
+    tlog-checkpoint.md asks for, with or without the port.
+    """
+    match = _URL.fullmatch(base_url)
+    if match is None:
+        return frozenset()
+    place, path = match["place"].lower(), match["path"].rstrip("/")
+    host = match["host"].lower()
+    return frozenset({host, place, host + path, place + path})
 
 
 def _signature(line: str) -> Signature:

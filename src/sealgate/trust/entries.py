@@ -52,7 +52,7 @@ def verify_entry(entry: dict[str, Any], signed: Signed, root: TrustRoot) -> LogP
     promise, proof = fields.part(entry, "inclusionPromise"), fields.part(entry, "inclusionProof")
     logs = _logs(root, log_id)
     if kind in rekor1.KINDS:
-        _of_rekor1(logs[0])
+        logs = _of_rekor1(logs)
         if promise is None and proof is None:
             raise TrustFailure("log-proof-missing", "its log entry has neither a promise nor a proof of the log")
         if rekor1.bind(body, signed) != kind:
@@ -97,8 +97,7 @@ def verify_promise(promise: dict[str, Any], signed: Signed, root: TrustRoot) -> 
         raise fields.malformed("has a logID that is not hexadecimal") from None
     if log_id.hex() != payload["logID"]:
         raise fields.malformed("has a logID that is not in its one spelling")
-    logs = _logs(root, log_id)
-    _of_rekor1(logs[0])
+    logs = _of_rekor1(_logs(root, log_id))
     rekor1.bind(body, signed)
     return LogProof(_promised(logs, body, at, index, signature), index, float(at))
 
@@ -114,10 +113,12 @@ def _logs(root: TrustRoot, log_id: bytes) -> list[Log]:
     return found
 
 
-def _of_rekor1(log: Log) -> None:
-    """The id of a Rekor v1 log is the hash of its key; of a log of tiles with an Ed25519 key, it is not."""
-    if log.log_id != hashlib.sha256(log.key.spki).digest():
-        raise fields.malformed(f"is of Rekor v1, and {log.base_url} is a log of tiles")
+def _of_rekor1(logs: list[Log]) -> list[Log]:
+    """Those whose id is the hash of their key, as in Rekor v1; that of a log of tiles with an Ed25519 key is not."""
+    found = [log for log in logs if log.log_id == hashlib.sha256(log.key.spki).digest()]
+    if not found:
+        raise fields.malformed(f"is of Rekor v1, and {logs[0].base_url} is a log of tiles")
+    return found
 
 
 def _promised(logs: list[Log], body: bytes, at: int, index: int, signature: bytes) -> Log:
@@ -143,14 +144,14 @@ def _promised(logs: list[Log], body: bytes, at: int, index: int, signature: byte
 
 
 def _in_tiles(logs: list[Log], proof: dict[str, Any], bodies: tuple[bytes, ...]) -> LogProof:
-    failure: TrustFailure | None = None
+    """`logs` has one at least; what is said of the first is raised."""
+    failures: list[TrustFailure] = []
     for log in logs:
         try:
             return LogProof(log, _included(proof, log, bodies, tiles=True), None)
         except TrustFailure as problem:
-            failure = failure or problem
-    assert failure is not None  # noqa: S101 -- there is a log
-    raise failure
+            failures.append(problem)
+    raise failures[0]
 
 
 def _included(proof: dict[str, Any], log: Log, bodies: Iterable[bytes], *, tiles: bool) -> int:

@@ -76,7 +76,7 @@ def epoch(text: str) -> float | None:
             return None
         offset = hours * 3600 + minutes * 60
         seconds += offset if found[8] == "-" else -offset
-    return seconds + float(f"0.{found[7]}") if found[7] else float(seconds)
+    return (seconds * 10**9 + int((found[7] or "").ljust(9, "0"))) / 10**9
 
 
 def _leap(year: int) -> bool:

@@ -28,19 +28,18 @@ KINDS: frozenset[Kind] = frozenset({("hashedrekord", "0.0.1"), ("dsse", "0.0.1")
 def bind(body: bytes, signed: Signed) -> Kind:
     """The kind of an entry, once everything in it is what was signed, by whom and how. Raises `TrustFailure`.
 
-    Envelopes are logged as `dsse` or `intoto`, all else as `hashedrekord` (L20).
+    An envelope is logged as `dsse` or `intoto`, or as a `hashedrekord` of its PAE (client-spec, section 4.2); a file only as
+    the last (L20).
     """
     whole = document(body)
     kind = fields.text(whole, "kind"), fields.text(whole, "apiVersion")
     spec = fields.needed(whole, "spec")
     if kind not in KINDS:
         raise fields.malformed(f"is of a kind that is not read here: {' '.join(kind)[:60]!a}")
-    if (kind[0] == "hashedrekord") != (signed.envelope is None):
-        raise not_bound(
-            f"is of the kind {kind[0]}, in which {'files' if signed.envelope is None else 'envelopes'} are not logged"
-        )
-    if signed.envelope is None:
+    if kind[0] == "hashedrekord":
         _hashedrekord(spec, signed)
+    elif signed.envelope is None:
+        raise not_bound(f"is of the kind {kind[0]}, in which only envelopes are logged")
     elif kind[0] == "dsse":
         _dsse(spec, signed, signed.envelope)
     else:

@@ -111,8 +111,6 @@ def _list(data: bytes) -> list[_Sct]:
     found = []
     while inside.left():
         found.append(_serialized(inside.vector()))
-        if len(found) > limits.SCTS:
-            break
     if not found:
         raise TrustFailure("sct-missing", "its certificate has an empty list of SCTs")
     return found
@@ -147,8 +145,8 @@ def _detached(data: bytes) -> _Sct:
         answer = strictjson.parse(data, limit=limits.CERTIFICATE_BYTES, what="the SCT")
     except SealgateError as error:
         raise TrustFailure("sct-invalid", f"its certificate's SCT cannot be read: {error.message}") from None
-    milliseconds = answer.get("timestamp")
-    if answer.get("sct_version") != 0 or type(milliseconds) is not int or not 0 <= milliseconds < 2**63:
+    version, milliseconds = answer.get("sct_version"), answer.get("timestamp")
+    if type(version) is not int or version != 0 or type(milliseconds) is not int or not 0 <= milliseconds < 2**63:
         raise TrustFailure("sct-invalid", "its certificate's SCT is not of version 1, or has no time")
     reader = _Reader(_base64(answer.get("signature")))
     sct = _Sct(_base64(answer.get("id")), milliseconds, _base64(answer.get("extensions", "")), *_signature(reader))

@@ -38,7 +38,6 @@ class Stamp(NamedTuple):
 class _Certificate(NamedTuple):
     """A certificate's part in timestamps."""
 
-    der: bytes
     issuer: bytes
     serial: bytes
     is_ca: bool
@@ -108,7 +107,9 @@ def _signer_of(token: Token, chain: tuple[bytes, ...]) -> bytes | None:
             if (found.issuer, found.serial) == (token.issuer, token.serial):
                 found.loaded.verify_directly_issued_by(first.loaded)
                 return der
-        except (TrustFailure, *_unsound()):
+        except TrustFailure:
+            continue
+        except _unsound():
             continue
     return None
 
@@ -165,7 +166,7 @@ def _read(der: bytes) -> _Certificate:
         raise malformed("is by a certificate that cannot be read") from None
     tbs = tokens.children(tokens.children(tokens.Element(0, loaded.tbs_certificate_bytes, b""))[0])
     parts = [each for each in tbs if each.tag != 0xA0]  # the version
-    return _Certificate(der, parts[2].raw, parts[0].content, is_ca, loaded)
+    return _Certificate(parts[2].raw, parts[0].content, is_ca, loaded)
 
 
 @functools.lru_cache(maxsize=256)

@@ -154,6 +154,14 @@ class Cache:
 _AGAIN = "`sealgate initialize` writes it anew"
 
 
+def is_whole(kept: Kept) -> bool:
+    """Whether everything is there that is to be there. A trust root that a delegated role names is not kept as such."""
+    if not kept.metadata or TRUSTED_ROOT not in kept.targets:
+        return False
+    listed = _signed("targets", kept.metadata["targets"]).get("targets")
+    return SIGNING_CONFIG in kept.targets or not isinstance(listed, dict) or SIGNING_CONFIG not in listed
+
+
 def expires(metadata: Mapping[str, bytes]) -> float:
     """When the first part of it expires, in seconds since 1970. Raises `TrustUpdateError` for what does not say."""
     return min(_expires(role, data) for role, data in metadata.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from sealgate import limits
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", "Authority", "Log")
 
+Spec = str | Mapping[str, str]
+"""A description, as text or as the words in it (which may leave out what cosign's options of old leave out)."""
+
 _AUTHORITY = (("url", "certificate-chain"), ("start-time", "end-time"))
 _LOG = (("url", "public-key", "start-time"), ("end-time", "origin"))
 _SERVICE = (("url", "api-version", "start-time", "operator"), ("end-time",))
@@ -29,15 +33,19 @@ _SERVICE = (("url", "api-version", "start-time", "operator"), ("end-time",))
 def trust_root(
     base: TrustRoot,
     *,
-    authorities: Sequence[str],
-    ct_logs: Sequence[str],
-    logs: Sequence[str],
-    timestamp_authorities: Sequence[str],
+    authorities: Sequence[Spec],
+    ct_logs: Sequence[Spec],
+    logs: Sequence[Spec],
+    timestamp_authorities: Sequence[Spec],
 ) -> TrustRoot:
-    """`base` and what is described, each kind oldest first, as cosign writes it. Raises `UsageError`, `KeyMaterialError`s."""
+    """`base` and what is described, each kind oldest first, as cosign writes it. Raises `UsageError`, `KeyMaterialError`s.
+
+    The id of a CT log is SHA-256 of its key (RFC 6962, section 3.2); cosign 3.1.1 takes `origin` for it too, and then knows
+    none of its SCTs.
+    """
     from sealgate.truststore import material
 
-    def authority(text: str, flag: str, *, signer: bool) -> Authority:
+    def authority(text: Spec, flag: str, *, signer: bool) -> Authority:
         words = _words(text, _AUTHORITY, flag)
         pem = read_file(words["certificate-chain"], limits.CONFIG_FILE_BYTES)
         return material.authority(
@@ -48,7 +56,7 @@ def trust_root(
             what=words["certificate-chain"],
         )
 
-    def log(text: str, flag: str, *, checkpoints: bool) -> Log:
+    def log(text: Spec, flag: str, *, checkpoints: bool) -> Log:
         words = _words(text, _LOG, flag)
         return material.log(
             read_file(words["public-key"], limits.KEY_FILE_BYTES),
@@ -132,7 +140,9 @@ def _selection(text: str, flag: str) -> Selection:
     raise UsageError(f"{flag} is {text[:40]!a}, not ANY, ALL or EXACT:N")
 
 
-def _words(text: str, names: tuple[tuple[str, ...], tuple[str, ...]], flag: str) -> dict[str, str]:
+def _words(text: Spec, names: tuple[tuple[str, ...], tuple[str, ...]], flag: str) -> Mapping[str, str]:
+    if isinstance(text, Mapping):
+        return text
     needed, optional = names
     words: dict[str, str] = {}
     for pair in text.split(","):
@@ -151,7 +161,7 @@ def _words(text: str, names: tuple[tuple[str, ...], tuple[str, ...]], flag: str)
     return {name: value for name, value in words.items() if value}
 
 
-def _period(words: dict[str, str], flag: str) -> Period:
+def _period(words: Mapping[str, str], flag: str) -> Period:
     bounds = {}
     for name in ("start-time", "end-time"):
         at = period.epoch(words[name]) if name in words else None

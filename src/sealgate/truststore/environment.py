@@ -102,7 +102,7 @@ async def initialized(environ: Mapping[str, str], *, now: float | None = None) -
     at = _now() if now is None else now
     kept = store.read(mirror)
     root = read_file(given, limits.TUF_ROOT_BYTES) if given else None
-    if kept.metadata and (root is None or store.began_with(mirror, root)):
+    if cache.is_whole(kept) and (root is None or store.began_with(mirror, root)):
         try:
             cache.check_fresh(kept.metadata, now=at)
         except TrustUpdateExpiredError as expired:
@@ -134,7 +134,7 @@ async def refresh(store: Cache, mirror: str, root: bytes) -> Kept:
     def write() -> Kept:
         with store.lock():
             meanwhile = store.read(mirror)
-            if _is_newer(meanwhile, kept) and store.began_with(mirror, root):
+            if cache.is_whole(meanwhile) and _is_newer(meanwhile, kept) and store.began_with(mirror, root):
                 return meanwhile  # another program was faster
             store.write(mirror, kept, began_with=root)
         return kept
@@ -143,7 +143,7 @@ async def refresh(store: Cache, mirror: str, root: bytes) -> Kept:
 
 
 def _is_newer(one: Kept, other: Kept) -> bool:
-    return bool(one.metadata) and all(
+    return all(
         cache.version(role, one.metadata[role]) >= cache.version(role, other.metadata[role]) for role in cache.ROLES
     )
 

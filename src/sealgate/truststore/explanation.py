@@ -33,6 +33,7 @@ def trust_root(root: TrustRoot, *, now: float) -> Told:
         "transparency logs": [_log(log, now) for log in root.logs],
         "timestamp authorities": [_authority(one, now) for one in root.timestamp_authorities],
         "asked of a signature with a certificate": _asked(root),
+        "remarks": _remarks(root),
     }
 
 
@@ -52,6 +53,25 @@ def _asked(root: TrustRoot) -> list[str]:
     elif root.timestamp_authorities:
         asked.append("a time: that of the log entry if the log promises one, else a timestamp")
     return asked
+
+
+def _remarks(root: TrustRoot) -> list[str]:
+    """What may be meant, and mostly is not: one key in two roles speaks for itself (bypass W07)."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    roles: dict[bytes, dict[str, None]] = {}
+    for role, logs in (("a CT log", root.ct_logs), ("a transparency log", root.logs)):
+        for log in logs:
+            roles.setdefault(log.key.spki, {})[role] = None
+    for role, authorities in (
+        ("a certificate authority", root.certificate_authorities),
+        ("a timestamp authority", root.timestamp_authorities),
+    ):
+        for der in {der for one in authorities for der in one.chain}:
+            key = x509.load_der_x509_certificate(der).public_key()
+            roles.setdefault(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo), {})[role] = None
+    return [f"one key is that of {' and of '.join(found)}" for found in roles.values() if len(found) > 1]
 
 
 def _state(valid: Period, now: float) -> str:
@@ -78,11 +98,11 @@ def _authority(one: Authority, now: float) -> Told:
         "address": one.uri,
         "operator": one.operator,
     }
-    return {
-        **{name: text for name, text in names.items() if text},
-        **_period(one.valid, now),
-        "certificates": [_certificate(der, now) for der in one.chain],
-    }
+    chain = [_certificate(der, now) for der in one.chain]
+    told: Told = {name: text for name, text in names.items() if text} | _period(one.valid, now)
+    if told["state"] == "in use" and any("state" in certificate for certificate in chain):
+        told["state"] = "in use, but a certificate of it has expired: nothing that is made now is believed"
+    return told | {"certificates": chain}
 
 
 def _certificate(der: bytes, now: float) -> Told:

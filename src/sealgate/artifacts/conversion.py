@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits, strictjson
-from sealgate.errors import BundleInvalidError, EnvelopeInvalidError, SealgateError, UsageError
+from sealgate.errors import BundleInvalidError, EnvelopeInvalidError, SealgateError, SigningError, UsageError
 from sealgate.evidence import base64, document, dsse
 from sealgate.evidence import bundle as bundles
 from sealgate.evidence.gojson import protojson
@@ -32,8 +32,8 @@ class Parts(NamedTuple):
     envelope: dsse.Envelope | None
     certificate: bytes | None
     """DER of the leaf; None: a key signed."""
-    hint: str | None
-    """Of the key; None: a certificate says who."""
+    key: PublicKey | None
+    """None: a certificate says who, or nothing does."""
     entries: tuple[dict[str, Any], ...] = ()
     """`TransparencyLogEntry` objects."""
     timestamps: tuple[bytes, ...] = ()
@@ -73,10 +73,10 @@ def upgrade(raw: bytes, found: Bundle, entries: tuple[dict[str, Any], ...]) -> t
     return made, left_out
 
 
-def of_blob_bundle(found: BlobBundle, *, hint: str | None) -> Parts:
-    """The parts of cosign's legacy bundle of a file, or of an envelope. `hint` is that of the key asked for, if any.
+def of_blob_bundle(found: BlobBundle, *, key: PublicKey | None) -> Parts:
+    """The parts of cosign's legacy bundle of a file, or of an envelope. `key` is the one asked for, if any.
 
-    Raises `BundleInvalidError`, `EnvelopeInvalidError`, `KeyMaterialError`.
+    Raises `BundleInvalidError`, `EnvelopeInvalidError`, `KeyMaterialError`, `UsageError`.
     """
     from sealgate.keys import pem as pems
     from sealgate.keys.algorithms import parse_public_pem
@@ -84,17 +84,18 @@ def of_blob_bundle(found: BlobBundle, *, hint: str | None) -> Parts:
     certificate = None
     if found.certificate is not None:
         if "PUBLIC KEY" in pems.labels(found.certificate):  # cosign 3.1.1 puts the key there
-            hint = hint if hint is not None else parse_public_pem(found.certificate, what="the bundle's cert").hint
+            key = key if key is not None else parse_public_pem(found.certificate, what="the bundle's cert")
         else:
             certificate = certificate_of(found.certificate, what="the bundle's cert")
-            hint = None
+            if key is not None:
+                raise UsageError("a key, and the bundle has a certificate: one of them signed", hint="leave out --key")
     entries = () if found.log_entry is None else (entry_of_promise(found.log_entry),)
     try:
         envelope = dsse.parse(found.signature, limit=len(found.signature))
     except SealgateError:
         envelope = None
     digest = _digest_in(entries[0]) if entries else None
-    return Parts(None if envelope else found.signature, envelope, certificate, hint, entries, digest=digest)
+    return Parts(None if envelope else found.signature, envelope, certificate, key, entries, digest=digest)
 
 
 def certificate_of(pem: bytes, *, what: str) -> bytes:
@@ -122,12 +123,53 @@ def key_of(certificate: bytes) -> PublicKey:
         raise BundleInvalidError("the certificate cannot be read") from error
 
 
+def fitting(parts: Parts, path: str | None) -> Parts:
+    """The parts with the digest of the file at `path`. What will be in the bundle must fit: the signature is by its key, over its file.
+
+    Raises `SigningError`, `UsageError`, and what reading the file raises.
+    """
+    from sealgate.evidence import statement
+    from sealgate.verification import blob as blobs
+
+    key = key_of(parts.certificate) if parts.certificate is not None else parts.key
+    if key is None:
+        raise UsageError("nothing says by whose key it is signed", hint="--key cosign.pub, or --certificate FILE")
+    if parts.envelope is not None:
+        signed = dsse.pae(parts.envelope.payload_type, parts.envelope.payload)
+        if len(parts.envelope.signatures) != 1 or key.verify(parts.envelope.signatures[0].sig, signed) is None:
+            raise SigningError("the envelope has not one signature that verifies with this key")
+        if path is not None:
+            blob = blobs.read_file(path, hashes=("sha256",), whole=False)
+            said = statement.parse(parts.envelope.payload, limit=len(parts.envelope.payload))
+            if not any(("sha256", blob.digest.hex) in subject.digests for subject in said.subjects):
+                raise SigningError("the attestation is about something else than this file")
+        return parts
+    signature = parts.signature or b""
+    if path is None:
+        if parts.digest is not None and key.verify_digest(signature, parts.digest[1], parts.digest[0]) is None:
+            raise SigningError(
+                "the signature does not verify with this key over the digest in the log entry", hint="--artifact FILE"
+            )
+        return parts
+    blob = blobs.read_file(path, hashes=HASHES, whole=not key.hashes)
+    if blob.message is not None:
+        if key.verify(signature, blob.message) is None:
+            raise SigningError("the signature does not verify with this key over this file")
+        return parts._replace(digest=None, hashed=False)
+    for name in key.hashes:
+        if key.verify_digest(signature, blob.digests[name], name) is not None:
+            return parts._replace(digest=(name, blob.digests[name]))
+    raise SigningError("the signature does not verify with this key over this file")
+
+
 def assemble(parts: Parts) -> bytes:
     """A bundle v0.3. Raises `BundleInvalidError` (an entry without proof), `UsageError` (neither key nor certificate)."""
     require_proofs(parts.entries)
-    if parts.certificate is None and parts.hint is None:
-        raise UsageError("nothing says by whose key it is signed", hint="--key cosign.pub, or --certificate FILE")
-    hint = None if parts.certificate is not None else parts.hint
+    hint = None
+    if parts.certificate is None:
+        if parts.key is None:
+            raise UsageError("nothing says by whose key it is signed", hint="--key cosign.pub, or --certificate FILE")
+        hint = parts.key.hint
     if parts.envelope is not None:
         return bundles.encode_dsse(
             parts.envelope,
@@ -147,10 +189,16 @@ def assemble(parts: Parts) -> bytes:
     )  # fmt: skip
 
 
+def has_proof(entry: dict[str, Any]) -> bool:
+    """Whether a `TransparencyLogEntry` has a proof of inclusion with the checkpoint that v0.2 and v0.3 demand."""
+    proof = entry.get("inclusionProof")
+    return isinstance(proof, dict) and bool(proof.get("checkpoint"))
+
+
 def require_proofs(entries: tuple[dict[str, Any], ...]) -> None:
-    """Raises `BundleInvalidError` when an entry has no proof of inclusion."""
+    """Raises `BundleInvalidError` when an entry has no proof of inclusion, or one without a checkpoint."""
     for entry in entries:
-        if not entry.get("inclusionProof"):
+        if not has_proof(entry):
             raise BundleInvalidError(
                 f"the log entry {entry.get('logIndex', '')} has no proof of inclusion, which v0.3 demands",
                 hint="--rekor-url https://… asks the log for it",
@@ -206,17 +254,18 @@ def with_proof(entry: dict[str, Any], answer: bytes) -> dict[str, Any]:
     if len(whole) != 1:
         raise error("the log answered with another number of entries than one")
     found = document.as_object(next(iter(whole.values())), what="the log's answer", error=error)
-    same = (
+    same = (  # all of it has been signed by the log: the promise covers it
         found.get("body") == entry.get("canonicalizedBody")
+        and isinstance(found.get("body"), str)
         and str(found.get("logIndex")) == str(entry.get("logIndex"))
         and str(found.get("integratedTime")) == str(entry.get("integratedTime"))
-        and _log_id(found.get("logID")) == entry.get("logId", {}).get("keyId")
+        and _log_id(found.get("logID")) == _key_id(entry)
     )
     if not same:
         raise error("the log answered with another entry")
     verification = document.as_object(found.get("verification"), what="the log's answer", error=error)
     proof = document.as_object(verification.get("inclusionProof"), what="the proof of inclusion", error=error)
-    hashes = document.as_list(proof.get("hashes", []), what="the hashes of the proof", error=error)
+    hashes = document.as_list(proof.get("hashes") or [], what="the hashes of the proof", error=error)
     made = {
         "logIndex": str(_number(proof.get("logIndex"))),
         "rootHash": _from_hex(proof.get("rootHash")),
@@ -224,11 +273,8 @@ def with_proof(entry: dict[str, Any], answer: bytes) -> dict[str, Any]:
         "hashes": [_from_hex(value) for value in hashes],
         "checkpoint": {"envelope": document.as_text(proof.get("checkpoint"), what="the checkpoint", error=error)},
     }
-    body = entry["canonicalizedBody"]
-    return {name: value for name, value in entry.items() if name != "canonicalizedBody"} | {
-        "inclusionProof": made,
-        "canonicalizedBody": body,
-    }
+    others = {name: value for name, value in entry.items() if name not in {"inclusionProof", "canonicalizedBody"}}
+    return others | {"inclusionProof": made, "canonicalizedBody": entry["canonicalizedBody"]}
 
 
 def _digest_in(entry: dict[str, Any]) -> tuple[HashName, bytes] | None:
@@ -243,6 +289,11 @@ def _digest_in(entry: dict[str, Any]) -> tuple[HashName, bytes] | None:
         return (name, bytes.fromhex(found["value"])) if name in HASHES else None
     except (SealgateError, LookupError, TypeError, ValueError):
         return None
+
+
+def _key_id(entry: dict[str, Any]) -> object:
+    log = entry.get("logId")
+    return log.get("keyId") if isinstance(log, dict) else None
 
 
 def _log_id(value: object) -> str | None:

@@ -1,0 +1,88 @@
+"""What is expected of each cell of the keyless matrix, and why: who signed what, logged where, and who verifies it.
+
+The expectations were measured with the versions in `MEASURED`; what is a quirk of one of them is not expected of another.
+The tools themselves are in `keyless_tools`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+MEASURED = {
+    "cosign3": "3.1.1",
+    "cosign2": "2.5.0",
+    "sigstore-python": "4.5.1",
+    "sigstore-js": "5.0.1",
+    "sigstore-js4": "4.1.1",
+}
+TOOLS = tuple(MEASURED)  # and sealgate, once it signs and verifies so: `keyless_tools.Tools` runs it already
+KINDS = ("blob", "dsse")
+
+
+class Evidence(NamedTuple):
+    """What a bundle holds."""
+
+    kind: str
+    rekor: int
+    tsa: bool
+
+    def __str__(self) -> str:
+        return f"{self.kind}-rekor{self.rekor}{'-tsa' if self.tsa else ''}"
+
+
+EVIDENCE = tuple(Evidence(kind, rekor, tsa) for kind in KINDS for rekor in (1, 2) for tsa in (False, True))
+
+
+class Cell(NamedTuple):
+    """Who signed what, and who verifies it."""
+
+    evidence: Evidence
+    signer: str
+    verifier: str
+
+
+class Expected(NamedTuple):
+    """What the verifier is expected to say."""
+
+    accepts: bool
+    why: str = ""
+    says: str = ""
+    """A regular expression of the complaint."""
+    quirk_of: tuple[str, ...] = ()
+    """The peers whose versions this refusal belongs to."""
+
+
+def can_sign(signer: str, evidence: Evidence) -> str | None:
+    """Why the tool cannot sign so; None when it can."""
+    if signer == "cosign2" and evidence.rekor == 2:
+        return "cosign 2.5.0 knows Rekor v1 only"
+    if evidence.rekor == 2 and not evidence.tsa and not signer.startswith("sigstore-js"):
+        return "Rekor v2 promises no time, so there must be a timestamp"
+    return None
+
+
+def expected(cell: Cell) -> Expected:
+    """The declared expectation of a cell."""
+    evidence, signer, verifier = cell
+    if verifier == "cosign2" and evidence.rekor == 2:
+        why = "cosign 2.5.0 reads no entry of Rekor v2"
+        return Expected(False, why, "nil value in transaction log entry", ("cosign2",))
+    if evidence.rekor == 2 and not evidence.tsa:
+        return Expected(False, "Rekor v2 promises no time, and there is no timestamp", "timestamp")
+    if verifier == "sigstore-python" and evidence.kind == "dsse" and signer in {"cosign3", "cosign2"}:
+        why = "cosign writes statements of in-toto 0.1, sigstore-python reads those of version 1"
+        return Expected(False, why, "statement", ("sigstore-python", signer))
+    if verifier == "sigstore-js4" and evidence.kind == "dsse" and evidence.rekor == 2:
+        why = "sigstore-js 4 expects an entry of the kind dsse in Rekor v2, which takes hashedrekord only since version 2.3"
+        return Expected(False, why, "digest mismatch", ("sigstore-js4",))
+    return Expected(True)
+
+
+def cells() -> Iterator[Cell]:
+    """Every cell that there is."""
+    for evidence in EVIDENCE:
+        for signer in TOOLS:
+            if can_sign(signer, evidence) is None:
+                for verifier in TOOLS:
+                    yield Cell(evidence, signer, verifier)
