@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from trust_service import documents
+
 DAY = 86_400
 
 
@@ -191,3 +193,19 @@ def test_without_network_and_with_what_has_expired_it_says_so(cli, trust_service
     assert said.code == 14
     assert "has expired" in said.err
     assert "[registry-unreachable]" in said.err
+
+
+def test_a_key_of_a_log_is_enough_for_signatures_by_a_key(cli, trust_service, tmp_path):
+    """cosign's way with a Rekor of one's own: SIGSTORE_REKOR_PUBLIC_KEY and --key."""
+    files = trust_service.files(tmp_path / "pem")
+    found = trust_service.make_bundle(rekor=1, managed=True)
+    (tmp_path / "bundle").write_bytes(found.json)
+    (tmp_path / "file").write_bytes(found.artifact)
+    (tmp_path / "key.pub").write_text(documents.public_pem(found.key))
+    verify = ["verify-blob", "--key", tmp_path / "key.pub", "--bundle", tmp_path / "bundle", tmp_path / "file"]
+    assert cli(*verify).code == 0
+    assert cli(*verify, "--require-tlog").code == 15
+    assert cli(*verify, "--require-tlog", env={"SIGSTORE_REKOR_PUBLIC_KEY": str(files.rekor)}).code == 0
+    said = cli(*verify, "--require-tlog", env={"SIGSTORE_REKOR_PUBLIC_KEY": str(files.ct)})
+    assert said.code == 12
+    assert "log-entry-untrusted" in said.err

@@ -280,6 +280,22 @@ def test_a_part_that_nobody_names_is_missed(run, home, files, name):
     assert name in error.message
 
 
+@pytest.mark.parametrize(
+    ("without", "names"),
+    [
+        ({"ct_logs"}, {"SIGSTORE_ROOT_FILE", "SIGSTORE_REKOR_PUBLIC_KEY"}),
+        ({"certificate_authorities", "ct_logs"}, {"SIGSTORE_REKOR_PUBLIC_KEY"}),
+        ({"ct_logs", "logs"}, {"SIGSTORE_ROOT_FILE"}),
+        ({"certificate_authorities", "ct_logs", "logs"}, {"SIGSTORE_TSA_CERTIFICATE_FILE"}),
+    ],
+)
+def test_a_part_that_is_not_looked_at_need_not_be_named(run, home, files, without, names):
+    some = {name: path for name, path in files.items() if name in names}
+    refused("trust-root-missing", run, truststore.default(home | some))
+    assert any(run(truststore.default(home | some, without=frozenset(without))))
+    refused("trust-root-missing", run, truststore.default(home, without=frozenset(without)))
+
+
 def test_roots_and_intermediates_may_stand_in_any_order(trust_service, run, home, files, tmp_path):
     from trust_service import authority
 
