@@ -144,7 +144,7 @@ def connections(monkeypatch):
     found = []
 
     def watch(*args, **more):
-        found.append(args[1:] or more)
+        found.append(args[-2:])
         raise OSError("no network in this test")
 
     monkeypatch.setattr("socket.socket.connect", watch)
@@ -172,6 +172,28 @@ def test_U14_with_a_file_nobody_is_asked_and_no_variable_read(cli, trust_service
     assert connections == []
     assert not (tmp_path / "cache").exists()
     assert cli("verify-blob", *made, env=environ).code == 15  # without it they are read
+
+
+def test_a_clients_configuration_is_a_trust_root_too(cli, trust_service, tmp_path, made):
+    config = documents.client_config(trust_service.trusted_root(), trust_service.signing_config())
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert cli("verify-blob", "--trusted-root", tmp_path / "config.json", *made).code == 0
+    (tmp_path / "config.json").write_text(json.dumps(config | {"trustedRoot": None}))
+    said = cli("verify-blob", "--trusted-root", tmp_path / "config.json", *made)
+    assert said.code == 15
+    assert "[trust-root-invalid]" in said.err
+
+
+def test_only_without_a_choice_the_public_repository_is_asked(cli, connections):
+    said = cli("initialize")
+    assert said.code == 14
+    assert {name for name, *_ in connections} <= {"tuf-repo-cdn.sigstore.dev", b"tuf-repo-cdn.sigstore.dev", 443}
+    assert "tuf-repo-cdn.sigstore.dev" in said.err
+    assert cli("trusted-root", "show").code == 15
+    assert (
+        cli("verify-blob", "--certificate-identity", "x", "--certificate-oidc-issuer", "y", "--bundle", "b", "f").code
+        != 0
+    )
 
 
 def test_what_was_initialized_asks_nobody_either(cli, trust_service, root_file, made, request):
