@@ -163,6 +163,20 @@ def test_what_is_no_cache_is_said_so(run, home, store, initialized):
         run(truststore.default(home))
 
 
+def test_U11_two_addresses_with_one_name_are_kept_apart(trust_service, run, home, store, initialized, expected):
+    """cosign calls the directories of http://host/tuf and of http://host-tuf alike."""
+    other = trust_service.tuf_url.replace("http://", "https://")
+    assert store.folder(other) == store.folder(trust_service.tuf_url)
+    assert store.root(other) is None
+    assert store.read(other).metadata == {}
+    refused("trust-root-missing", run, truststore.default(home | {"TUF_MIRROR": other}))
+    assert run(truststore.default(home)) == expected
+
+
+def test_an_address_of_ipv6_makes_a_name_too(store):
+    assert store.folder("http://[::1]:80/tuf").endswith("/[--1]-80-tuf")
+
+
 def test_files_are_for_their_owner_alone_and_replaced_whole(store, initialized, trust_service):
     for folder, _, names in os.walk(store.path):
         assert os.stat(folder).st_mode & 0o077 == 0
