@@ -33,7 +33,7 @@ def test_it_fetches_whom_to_believe_and_later_nobody_is_asked(cli, trust_service
     assert said.code == 0, said.err
     assert said.out == ""
     assert f"Initialized from {trust_service.tuf_url}" in said.err
-    assert "trusts 4 certificate authorities" in said.err
+    assert "believed in: 4 × certificate authority" in said.err
     trust_service.requests.clear()
     assert cli("verify-blob", *made).code == 0
     assert trust_service.requests == []
@@ -97,6 +97,7 @@ def test_a_root_from_a_url_needs_a_checksum(cli, trust_service):
         ["--root-checksum", "00"],
         ["--staging"],
         ["--mirror", "ftp://x"],
+        ["--root", "file:///x", "--root-checksum", "00"],
         ["--mirror", "https://x/?y"],
         ["--root", "x", "--root-checksum", "md5:00"],
     ],

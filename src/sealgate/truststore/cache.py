@@ -115,7 +115,7 @@ class Cache:
 
     def _is_of_another(self, mirror: str) -> bool:
         """Several addresses make one name of a directory: https://a/b and https://a-b."""
-        return self._begin(mirror).get("mirror", mirror) != mirror
+        return bool(self._begin(mirror).get("mirror", mirror) != mirror)
 
     def write(self, mirror: str, kept: Kept, *, began_with: bytes) -> None:
         """Replace what is kept of `mirror`, reached from the root `began_with`."""
