@@ -39,19 +39,23 @@ _ROOT_FILE = "SIGSTORE_ROOT_FILE"
 _CT_FILE = "SIGSTORE_CT_LOG_PUBLIC_KEY_FILE"
 _LOG_FILE = "SIGSTORE_REKOR_PUBLIC_KEY"
 _TSA_FILE = "SIGSTORE_TSA_CERTIFICATE_FILE"
-_NEEDED = (_ROOT_FILE, _CT_FILE, _LOG_FILE)
+_NEEDED = {_ROOT_FILE: "certificate_authorities", _CT_FILE: "ct_logs", _LOG_FILE: "logs"}
 """Together they need no repository; timestamp authorities are believed in where somebody names them."""
 _HINT = "`sealgate initialize` fetches one, --trusted-root FILE names one"
 
 
-async def default(environ: Mapping[str, str], *, now: float | None = None) -> TrustRoot:
+async def default(
+    environ: Mapping[str, str], *, without: frozenset[str] = frozenset(), now: float | None = None
+) -> TrustRoot:
     """What is believed in where no option says so. `now`: seconds since 1970; None: the clock of this machine.
 
+    `without`: parts of the root (by their names in `TrustRoot`) that will not be looked at; nobody needs to name them.
     Raises `TrustRootMissingError` where nobody said, `KeyMaterialError`s and `TrustUpdateError`s for what cannot be
     believed, `UnavailableError`s where a repository must be asked and cannot be.
     """
     named = [name for name in (*_NEEDED, _TSA_FILE) if environ.get(name)]
-    if all(name in named for name in _NEEDED):
+    missing = [name for name, part in _NEEDED.items() if name not in named and part not in without]
+    if named and not missing:
         return _with_files(TrustRoot((), (), (), ()), environ)
     kept = await initialized(environ, now=now)
     if kept is None:
@@ -59,9 +63,8 @@ async def default(environ: Mapping[str, str], *, now: float | None = None) -> Tr
             raise TrustRootMissingError(
                 "no trust root is known: nothing says which authorities and logs are believed in", hint=_HINT
             )
-        missing = " and ".join(name for name in _NEEDED if name not in named)
         raise TrustRootMissingError(
-            f"{named[0]} is set, and neither {missing} nor `sealgate initialize` says who else is believed in",
+            f"{named[0]} is set, and neither {' and '.join(missing)} nor `sealgate initialize` says who else is believed in",
             hint="`sealgate trusted-root create` writes a trust root that has only some parts, for --trusted-root",
         )
     if cache.TRUSTED_ROOT not in kept.targets:
