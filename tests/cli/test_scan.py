@@ -355,6 +355,25 @@ def test_an_index_is_signed_with_reports_of_all_its_platforms(cli, docker_regist
     assert cli("verify", "--key", key.public, index.children[1].reference).code == 0
 
 
+def test_scan_sign_and_attest_have_the_same_gate():
+    from sealgate.cli.__main__ import parser
+
+    def gate(name):
+        (group,) = [group for group in parser(name)._action_groups if group.title == "scan gate"]
+        return {
+            (
+                action.dest,
+                tuple(action.option_strings) if action.dest != "scan_report" else (),
+                action.help,
+                repr(action.default),
+            )
+            for action in group._group_actions
+        }
+
+    assert len(gate("scan")) == 15
+    assert gate("scan") == gate("sign") == gate("attest")
+
+
 def test_options_of_the_gate_without_a_report_are_a_mistake(cli, image, key):
     for flags in (["--fail-on", "critical"], ["--ignore-unfixed"], ["--vex", "x"], ["--max-age", "1h"]):
         said = cli("sign", "--key", key.private, *flags, image.reference)
