@@ -145,7 +145,7 @@ class HttpClient:
         sock, _ = self._dial(request, None, ends)
         with sock:
             patience = self._patience(limits.CONNECT_SECONDS, ends, request.url.authority)
-            if not greeting.speaks_tls(sock, request.url, patience()):
+            if greeting.speaks_tls(sock, request.url, patience()) is False:
                 raise greeting.not_tls(request.url)
 
     def _secure(self, request: Request, proxy: Proxy | None, ends: float, context: ssl.SSLContext) -> Wire:
