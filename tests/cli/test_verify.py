@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from peers.images import OCI_INDEX, OCI_MANIFEST, Client, push_image
+from peers.images import OCI_INDEX, OCI_MANIFEST, Client, push_image, push_index_of
+from sealgate import limits
 
 
 @pytest.fixture
@@ -441,6 +442,43 @@ def test_recursive_with_a_missing_child(cli, docker_registry, key, sign):
     assert cli("verify", "--key", key.public, "-r", index.reference).code == 0
     Client(docker_registry).request("DELETE", f"/v2/verify/gone/manifests/{index.children[0].digest}")
     assert cli("verify", "--key", key.public, "-r", index.reference).code == 11
+
+
+def test_M04_recursive_reaches_the_images_of_an_index_in_an_index(cli, docker_registry, key, sign):
+    inner = push_image(docker_registry, "verify/nested", kind="index")
+    outer = push_index_of(inner)
+    for each in (outer, inner, inner.children[0]):
+        sign(each, key)
+    said = cli("verify", "--key", key.public, "-r", outer.tagged)
+    assert said.code == 10
+    assert "3 of 4 images accepted" in said.err
+    sign(inner.children[1], key)
+    said = cli("verify", "--key", key.public, "-r", outer.tagged)
+    assert said.code == 0
+    assert "4 of 4 images accepted" in said.err
+
+
+def test_M04_recursive_believes_no_entry_that_hides_an_index(cli, docker_registry, key, sign):
+    inner = push_image(docker_registry, "verify/hidden", kind="index")
+    honest, lying = push_index_of(inner), push_index_of(inner, "lying", mediaType=OCI_MANIFEST)
+    for each in (honest, lying, inner, *inner.children):
+        sign(each, key)
+    assert cli("verify", "--key", key.public, "-r", honest.tagged).code == 0
+    said = cli("verify", "--key", key.public, "-r", lying.tagged)
+    assert said.code == 1
+    assert "code: manifest-invalid" in said.err
+
+
+def test_D11_recursion_has_an_end(cli, docker_registry, key, sign):
+    index = push_image(docker_registry, "verify/deep", kind="index")
+    for depth in range(limits.INDEX_DEPTH):
+        sign(index, key, recursive=True)
+        assert cli("verify", "--key", key.public, "-r", index.reference).code == 0
+        index = push_index_of(index, f"depth{depth}")
+    for command in (("verify", "--key", key.public), ("sign", "--key", key.private)):
+        said = cli(*command, "-r", index.reference)
+        assert said.code == 1
+        assert "limit-exceeded" in said.err
 
 
 def test_platform(cli, docker_registry, key, sign):
