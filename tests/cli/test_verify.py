@@ -367,6 +367,22 @@ def test_E09_annotations_are_signed_and_checked(cli, image, key, sign, formats):
         assert "annotation-mismatch" in said.err
 
 
+@pytest.mark.parametrize("empty", [["-a", ""], ["--annotations="], ["-a", ","], ["-a", "env=prod", "-a", ""]])
+def test_E09_X02_an_empty_annotation_is_a_mistake_and_asks_for_something(cli, image, key, sign, empty):
+    """`-a "$WANTED"` in a script, with WANTED unset: cosign checks no annotation, and says nothing."""
+    sign(image, key, annotations={"env": "prod"})
+    said = cli("verify", "--key", key.public, *empty, image.reference)
+    assert (said.code, said.out) == (2, "")
+    assert "an annotation is empty" in said.err
+    assert cli("verify", "--key", key.public, "-a", "env=prod", image.reference).code == 0
+
+
+def test_E09_the_sentence_on_the_nearest_signature_reads_as_one(cli, image, key, sign):
+    sign(image, key, formats=["bundle", "legacy"], annotations={"env": "prod"})
+    said = cli("verify", "--key", key.public, "-a", "env=dev", image.reference)
+    assert "the nearest of 2 signatures says 'prod' in its annotation 'env', not 'dev'" in said.err
+
+
 @pytest.mark.parametrize("formats", [["bundle"], ["legacy"]], ids="+".join)
 def test_E09_an_annotation_that_nobody_signed(cli, image, key, sign, formats):
     sign(image, key, formats=formats)

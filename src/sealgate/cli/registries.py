@@ -113,7 +113,10 @@ def parse_annotations(values: list[str]) -> tuple[tuple[str, str], ...]:
     """`-a key=value`, repeatable and comma-separated as cosign has it; the value may contain `=`."""
     found: dict[str, str] = {}
     for value in values:
-        for pair in _split_csv(value):
+        pairs = _split_csv(value)
+        if not pairs:  # a variable of a script that is empty must not take the check away
+            raise UsageError("an annotation is empty", hint="-a key=value; leave -a out to ask for none")
+        for pair in pairs:
             name, equals, text = pair.partition("=")
             if not equals or not name:
                 raise UsageError(f"unable to parse annotation: {pair}", hint="-a key=value")
