@@ -164,7 +164,13 @@ class HttpClient:
         url = request.url
         if proxy is None:
             return self._open(url.host, url.port, request.addresses, ends)
-        sock, peer = self._open(proxy.host, proxy.port, "any", ends)
+        try:
+            sock, peer = self._open(proxy.host, proxy.port, "any", ends)
+        except UnreachableError as error:
+            raise UnreachableError(
+                f"the proxy for {url.authority} cannot be reached: {error.message}",
+                hint="HTTPS_PROXY, HTTP_PROXY and NO_PROXY name it, or hosts that need none",
+            ) from error
         if url.scheme == "https":
             try:
                 patience = self._patience(limits.CONNECT_SECONDS, ends, f"the proxy {proxy.host}:{proxy.port}")
