@@ -64,10 +64,12 @@ def session(arguments: Namespace, context: Context) -> Session:
 
 
 def images(arguments: Namespace, context: Context, closing: ExitStack) -> Images:
-    """Opens the images of one command; `closing` writes archives back."""
-    return Images(
-        session(arguments, context), closing=closing, signature_repository=context.environ.get("COSIGN_REPOSITORY")
-    )
+    """Opens the images of one command; `closing` writes archives back. Says so when the environment moves signatures (X04)."""
+    elsewhere = context.environ.get("COSIGN_REPOSITORY") or None
+    opened = Images(session(arguments, context), closing=closing, signature_repository=elsewhere)
+    if elsewhere is not None:
+        context.err(f"note: what is attached is kept in {elsewhere} (COSIGN_REPOSITORY)")
+    return opened
 
 
 def _credentials(arguments: Namespace, context: Context) -> Callable[[str, str], Credentials | None]:
