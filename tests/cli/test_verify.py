@@ -602,3 +602,12 @@ def test_the_installed_command(sealgate, image, key, sign):
     assert image.digest in said.stdout
     assert sealgate("verify", "--key", key.public, f"{image.name}:nope").returncode == 11
     assert sealgate("verify").returncode == 2
+
+
+def test_the_keychain_of_clouds_ends_in_a_hint(cli, image, key, sign):
+    """A flag of cosign's that would find credentials elsewhere is not ignored."""
+    sign(image, key)
+    said = cli("verify", "--key", key.public, "--k8s-keychain", image.reference)
+    assert (said.code, said.out) == (2, "")
+    assert "credHelpers" in said.err
+    assert cli("verify", "--key", key.public, "--k8s-keychain=false", image.reference).code == 0

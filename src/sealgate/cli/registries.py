@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import SUPPRESS
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ def add_registry_arguments(parser: ArgumentParser) -> None:
         "--registry-realm", metavar="HOST", action="append", default=[],
         help="host of a token service that may see the credentials (repeatable)",
     )  # fmt: skip
+    add_flag(group, "--k8s-keychain", help=SUPPRESS)
     add_flag(group, "--allow-http-registry", help="use plain http where the registry does not speak https")
     add_flag(group, "--allow-insecure-registry", help="do not check the registry's certificate, and allow plain http")
 
@@ -43,6 +45,11 @@ def session(arguments: Namespace, context: Context) -> Session:
     environ = context.environ
     if (arguments.registry_client_cert is None) != (arguments.registry_client_key is None):
         raise UsageError("--registry-client-cert and --registry-client-key belong together")
+    if arguments.k8s_keychain:
+        raise UsageError(
+            "--k8s-keychain asks clouds for credentials, which this version cannot",
+            hint="credHelpers in docker's config.json does it: docker-credential-ecr-login, -gcr, -acr-env",
+        )
     realms = environ.get("SEALGATE_REGISTRY_REALMS", "").split(",") + arguments.registry_realm
     from sealgate._version import __version__
 
