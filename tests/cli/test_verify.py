@@ -171,6 +171,31 @@ def test_16_a_denied_digest_that_is_not_signed_either(cli, image, key, tmp_path)
     assert cli("verify", "--key", key.public, "--deny", tmp_path / "deny", image.reference).code == 16
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_16_an_index_that_has_a_denied_image(cli, docker_registry, key, sign, tmp_path, nested):
+    """A list of recalled images names what a scanner or a node saw: often the image of one platform."""
+    index = push_image(docker_registry, "verify/recalled", kind="index")
+    image = push_index_of(index) if nested else index
+    sign(image, key, recursive=True)
+    (tmp_path / "deny").write_text(f"digest {index.children[1].digest} recalled\n")
+    asked = ("verify", "--key", key.public, "--deny", tmp_path / "deny")
+    for more in ((), ("-r",)):
+        said = cli(*asked, *more, image.tagged)
+        assert (said.code, "code: denied-digest" in said.err) == (16, True)
+        assert "recalled" in said.err
+    assert cli(*asked, index.children[0].reference).code == 0
+    assert cli(*asked, "--platform", "linux/amd64", index.reference).code == 0
+    (tmp_path / "deny").write_text(f"digest sha256:{'0' * 64} another\n")
+    assert cli(*asked, image.tagged).code == 0
+
+
+def test_an_entry_that_could_match_nothing_is_a_mistake(cli, image, key, sign, tmp_path):
+    sign(image, key)
+    (tmp_path / "deny").write_text(f"digest sha512:{'0' * 128} recalled\n")
+    said = cli("verify", "--key", key.public, "--deny", tmp_path / "deny", image.reference)
+    assert (said.code, "sha256" in said.err) == (2, True)
+
+
 def test_a_denied_key_beside_a_good_one(cli, image, key, other, sign, tmp_path):
     sign(image, key, other)
     (tmp_path / "deny").write_text(f"key {other.handle.public_key.fingerprint} leaked\n")

@@ -19,6 +19,7 @@ from sealgate.verification import evidence as evidences
 from sealgate.verification import requirement as requirements
 from sealgate.verification import verdict as verdicts
 from sealgate.verification.checks import Asked, judge
+from sealgate.verification.findings import CODES
 
 if TYPE_CHECKING:
     from sealgate.oci.images import Image
@@ -83,9 +84,25 @@ async def verify(subject: Image, wanted: Wanted) -> list[Verdict]:
 
 async def _judged(subject: Image, wanted: Wanted) -> Verdict:
     try:
-        return await _verify_one(subject, wanted)
+        found = await _verify_one(subject, wanted)
+        if found.accepted and found.digest is not None and wanted.deny.digests:
+            return await _unless_denied_inside(subject._replace(which=found.digest), found, wanted)
     except SealgateError as error:
         return _failed(subject, wanted, error)
+    return found
+
+
+async def _unless_denied_inside(subject: Image, found: Verdict, wanted: Wanted) -> Verdict:
+    """The verdict, or a refusal when the deny-list names an image of this index: whoever runs the index may run that one."""
+    image = await _resolve(subject)
+    for inner in await _below(subject, image) if image.is_index else ():
+        reason = wanted.deny.digest(inner.which) if isinstance(inner.which, Digest) else None
+        if reason is not None:
+            return found._replace(
+                outcome="refused", code="denied-digest", exit_code=16, hint=CODES["denied-digest"],
+                summary=f"the deny-list names an image in it, {inner.which}: {reason}",
+            )  # fmt: skip
+    return found
 
 
 def _failed(subject: Image, wanted: Wanted, error: SealgateError) -> Verdict:
