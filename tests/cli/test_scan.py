@@ -277,6 +277,16 @@ def test_the_scanner_is_asked_for_a_digest_and_told_no_secret(cli, image, scanne
     assert log["cwd"] == []
 
 
+def test_X05_a_scanner_that_lies_in_the_working_directory_is_not_run(cli, image, scanner, tmp_path, monkeypatch):
+    folder = scanner("trivy", prints(trivy(image)))
+    monkeypatch.chdir(folder)
+    for path in ("", ".", ":", "/nowhere:", f"{os.pardir}/bin"):
+        said = cli("scan", image.reference, env={"PATH": path})
+        assert (said.code, "[scanner-failed]" in said.err) == (14, True), path
+    assert not (tmp_path / "log.json").exists()
+    assert cli("scan", image.reference, env={"PATH": f".:{folder}"}).code == 0
+
+
 def test_grype_is_run_when_it_is_there_or_asked_for(cli, image, scanner, tmp_path):
     document = json.loads((REPORTS / "grype.json").read_bytes())
     document["source"]["target"] |= {"manifestDigest": image.digest, "imageID": config_of(image)}

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from peers.images import Client, push_image
+from peers.images import Client, push_image, push_index_of
 
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
@@ -110,6 +110,16 @@ def test_recursive(cli, docker_registry, key, kind, format_):
     assert cli(*sign, "-r", index.reference).code == 0
     assert [sum(counts(each)) for each in (index, *index.children)] == [1, 1, 1]
     assert cli("verify", "--key", key.public, "-r", index.reference).code == 0
+
+
+def test_recursive_reaches_the_images_of_an_index_in_an_index(cli, cosign3, docker_registry, key):
+    inner = push_image(docker_registry, "sign/nested", kind="index")
+    outer = push_index_of(inner)
+    assert cli("sign", "--key", key.private, "-r", outer.reference).code == 0
+    everything = (outer, inner, *inner.children)
+    assert [sum(counts(each)) for each in everything] == [1, 1, 1, 1]
+    for each in everything:
+        cosign3("verify", "--key", key.public, "--insecure-ignore-tlog", each.reference, check=True)
 
 
 def test_a_single_image_may_be_signed_recursively(cli, image, key):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from sealgate import limits
 from sealgate.digest import Digest
-from sealgate.errors import DigestInvalidError, ImageNotFoundError, SigningError, UsageError
+from sealgate.errors import DigestInvalidError, ImageNotFoundError, LimitError, SigningError, UsageError
 from sealgate.evidence import bundle as bundles
 from sealgate.evidence import dsse, legacy, predicates, simple, statement
 from sealgate.keys.signer import Signer, sign_message
@@ -89,14 +90,28 @@ async def sign(
 
 
 async def images_of(where: Image, *, recursive: bool) -> list[Manifest]:
-    """The manifest that `where` names; with `recursive` those of an index follow. Raises `ImageNotFoundError`."""
+    """The manifest that `where` names; with `recursive` all that are in it, at whatever depth, follow, each once.
+
+    Raises `ImageNotFoundError`, `LimitError`.
+    """
     image = await where.store.get_manifest(where.which)
     if image is None:
         raise ImageNotFoundError(f"{where.name} does not exist", hint="push the image first, then sign it")
     if not recursive or not image.is_index:
         return [image]
-    children = [_child(where.store, child.digest) for child in manifests.children(image)]
-    return [image, *await flow.gather(children, limit=IMAGES_AT_ONCE)]
+    found = {image.digest: image}
+    level = [image]
+    for _ in range(limits.INDEX_DEPTH):
+        listed = dict.fromkeys(child.digest for index in level for child in manifests.children(index))
+        fresh = [digest for digest in listed if digest not in found]
+        if len(found) + len(fresh) > limits.INDEX_CHILDREN + 1:
+            raise LimitError(f"more than {limits.INDEX_CHILDREN} images are in {where.name}")
+        level = await flow.gather([_child(where.store, digest) for digest in fresh], limit=IMAGES_AT_ONCE)
+        found |= {each.digest: each for each in level}
+        level = [each for each in level if each.is_index]
+        if not level:
+            return list(found.values())
+    raise LimitError(f"indexes are nested deeper than {limits.INDEX_DEPTH} in {where.name}")
 
 
 async def _child(store: Store, digest: Digest) -> Manifest:
