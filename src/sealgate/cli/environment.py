@@ -47,7 +47,9 @@ VARIABLES = (
     Variable("DOCKER_CONFIG", "is the directory of docker's config.json", "a directory (~/.docker by default)"),
     Variable("HOME", "is where .docker is, unless DOCKER_CONFIG says otherwise", "a directory"),
     Variable(
-        "PATH", "is where credential helpers (docker-credential-*), scanners and Syft are looked for", "directories"
+        "PATH",
+        "is where credential helpers (docker-credential-*), scanners, Syft and cue are looked for, in its absolute directories",
+        "directories",
     ),
     Variable("REGISTRY_AUTH_FILE", "is podman's file of credentials, asked after docker's", "a file"),
     Variable("XDG_RUNTIME_DIR", "is where podman's containers/auth.json is, without REGISTRY_AUTH_FILE", "a directory"),
