@@ -67,7 +67,9 @@ VARIABLES = (
         "HOME", "is where .docker and .sigstore are, unless DOCKER_CONFIG and TUF_ROOT say otherwise", "a directory"
     ),
     Variable(
-        "PATH", "is where credential helpers (docker-credential-*), scanners and Syft are looked for", "directories"
+        "PATH",
+        "is where credential helpers (docker-credential-*), scanners, Syft and cue are looked for, in its absolute directories",
+        "directories",
     ),
     Variable("REGISTRY_AUTH_FILE", "is podman's file of credentials, asked after docker's", "a file"),
     Variable("XDG_RUNTIME_DIR", "is where podman's containers/auth.json is, without REGISTRY_AUTH_FILE", "a directory"),
