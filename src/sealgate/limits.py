@@ -73,6 +73,16 @@ TUF_TIMESTAMP_BYTES = 64 * 1024
 TUF_METADATA_BYTES = 4 * 1024 * 1024
 """snapshot.json, targets.json and the metadata of delegated roles."""
 TUF_DELEGATIONS = 16
+TOKEN_BYTES = 64 * 1024
+"""An identity token."""
+SERVICE_BODY_BYTES = 1024 * 1024
+"""What a certificate authority, a log or a timestamp authority answers; a log repeats the envelope that it was given."""
+SIGN_IN_SECONDS = 120.0
+"""How long somebody may take to sign in with a browser (cosign's)."""
+SIGN_IN_REQUESTS = 64
+"""What is answered on loopback while one waits for the browser."""
+DEVICE_SECONDS = 900.0
+"""The longest that an issuer may let somebody take with a code; the command's own time-out is shorter."""
 
 # JSON
 JSON_DEPTH = 64
