@@ -66,6 +66,12 @@
     │       ├── TokenMissingError         token-missing                 there is none, and no way to get one
     │       ├── TokenExpiredError         token-expired                 or not valid yet
     │       └── TokenAudienceError        token-audience                made for somebody else
+    │   ├── IdentityTokenError        token-invalid
+    │   │   ├── TokenMissingError         token-missing                 there is none, and no way to get one
+    │   │   ├── TokenExpiredError         token-expired                 or not valid yet
+    │   │   └── TokenAudienceError        token-audience                made for somebody else
+    │   ├── TrustRootMissingError     trust-root-missing            nobody said whom to believe
+    │   └── NoServiceError            service-missing               a signing configuration names none to use now
     ├── SigningError                  signing-failed            1
     │   ├── NotKeptError              entry-not-kept                a shared tag kept losing our entry
     │   ├── FulcioRefusedError        fulcio-refused                it issues no certificate for this identity

@@ -40,6 +40,20 @@ class Witnesses(NamedTuple):
     """Of version 1: whose promise is put beside a signature in the legacy format, which has room for one."""
     timestamp_authorities: tuple[Service, ...] = ()
 
+    def check_time(self, *, bundle: bool, legacy: bool) -> None:
+        """Raise `UsageError` where nobody would say when a certificate was used, in these formats."""
+        stamped = bool(self.timestamp_authorities)
+        if legacy and self.legacy_log is None and not stamped:
+            raise UsageError(
+                "nothing would prove when a signature in the legacy format was made, and a certificate lives for minutes",
+                hint="a log of version 1 (Rekor v1), or a timestamp authority; the bundle format takes Rekor v2",
+            )
+        if bundle and not stamped and not any(log.version == 1 for log in self.logs):
+            raise UsageError(
+                "nothing would prove when the signature was made, and a certificate lives for minutes",
+                hint="a timestamp authority (tsaUrls, --timestamp-server-url): logs of version 2 promise no time",
+            )
+
 
 class Witnessed(NamedTuple):
     """A signature and what came of asking."""
@@ -93,7 +107,12 @@ class Author(NamedTuple):
 
         named = self.certificate.leaf.identity
         pattern = IdentityPattern.parse(
-            subject=named.subject, subject_regexp=None, issuer=named.issuer, issuer_regexp=None, extensions=()
+            subject=named.subject,
+            subject_regexp=None,
+            issuer=named.issuer,
+            issuer_regexp=None,
+            extensions=(),
+            anchored=True,
         )
         return IdentifiedAs(pattern, named.subject)
 
@@ -134,19 +153,8 @@ class Author(NamedTuple):
             asked.append((self.witnesses.legacy_log, envelope))
         for log, of_envelope in asked:
             rekor.check_loggable(key, hash_name, version=log.version, envelope=of_envelope)
-        if self.certificate is None:
-            return
-        stamped = bool(self.witnesses.timestamp_authorities)
-        if legacy and self.witnesses.legacy_log is None and not stamped:
-            raise UsageError(
-                "nothing would prove when a signature in the legacy format was made, and a certificate lives for minutes",
-                hint="a log of version 1 (Rekor v1), or a timestamp authority; the bundle format takes Rekor v2",
-            )
-        if bundle and not stamped and not any(log.version == 1 for log in self.witnesses.logs):
-            raise UsageError(
-                "nothing would prove when the signature was made, and a certificate lives for minutes",
-                hint="a timestamp authority (tsaUrls, --timestamp-server-url): logs of version 2 promise no time",
-            )
+        if self.certificate is not None:
+            self.witnesses.check_time(bundle=bundle, legacy=legacy)
 
     async def sign(self, message: bytes, *, legacy: bool, envelope: Envelope | None = None) -> Witnessed:
         """(1), (2) Sign `message`; `envelope` is the unsigned one that it encodes.
@@ -162,7 +170,9 @@ class Author(NamedTuple):
         signature = await sign_digest(self.signer, digest)
         return await self._witnessed(signature, digest, None, legacy=legacy)
 
-    async def _witnessed(self, signature: bytes, digest: bytes, envelope: Envelope | None, *, legacy: bool) -> Witnessed:
+    async def _witnessed(
+        self, signature: bytes, digest: bytes, envelope: Envelope | None, *, legacy: bool
+    ) -> Witnessed:
         logs = [self.witnesses.legacy_log] if legacy else list(self.witnesses.logs)
         asked = [log for log in logs if log is not None]
         authorities = self.witnesses.timestamp_authorities

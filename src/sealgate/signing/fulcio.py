@@ -64,7 +64,11 @@ async def certify(authority: Service, token: IdentityToken, signer: Signer, *, n
     shown = {"algorithm": algorithm, "content": pem.encode("PUBLIC KEY", key.spki).decode("ascii")}
     body = json.dumps({"publicKeyRequest": {"publicKey": shown, "proofOfPossession": base64.encode(proof)}})
     secret = token.reveal()
-    headers = (("Authorization", f"Bearer {secret}"), ("Content-Type", "application/json"), ("Accept", "application/json"))
+    headers = (
+        ("Authorization", f"Bearer {secret}"),
+        ("Content-Type", "application/json"),
+        ("Accept", "application/json"),
+    )
     url = authority.below("/api/v2/signingCert")
     response = await ask(authority, "POST", url, headers=headers, body=body.encode("utf-8"), secrets=(secret,))
     return _read(authority, response, token, signer, now)

@@ -100,9 +100,7 @@ def check_loggable(key: PublicKey, hash_name: HashName | None, *, version: int, 
             hint=f"--signature-digest-algorithm {right}" if right else "an ECDSA or RSA key, or a log of version 1",
         )
     if version == 1 and hash_name is None and not envelope:
-        raise KeyUnsupportedError(
-            "Rekor v1 takes no signatures of files by Ed25519 keys", hint="an ECDSA or RSA key"
-        )
+        raise KeyUnsupportedError("Rekor v1 takes no signatures of files by Ed25519 keys", hint="an ECDSA or RSA key")
 
 
 async def _add2(service: Service, covered: Covered) -> Entry:
@@ -135,7 +133,7 @@ def _read2(service: Service, answer: dict[str, Any], expected: dict[str, Any]) -
     import rfc8785
 
     reading = _Reading(service, answer)
-    body = reading.bytes("canonicalizedBody")
+    body = reading.decoded("canonicalizedBody")
     if body != rfc8785.dumps(expected):
         raise service.invalid("gives an entry about something else")
     kind = {"kind": expected["kind"], "version": expected["apiVersion"]}
@@ -147,13 +145,13 @@ def _read2(service: Service, answer: dict[str, Any], expected: dict[str, Any]) -
         raise service.invalid("gives an entry with a proof that is none")
     bundled = {
         "logIndex": str(reading.number("logIndex")),
-        "logId": {"keyId": base64.encode(reading.inner("logId").bytes("keyId"))},
+        "logId": {"keyId": base64.encode(reading.inner("logId").decoded("keyId"))},
         "kindVersion": kind,
         "inclusionProof": {
             "logIndex": str(proof.number("logIndex")),
-            "rootHash": base64.encode(proof.bytes("rootHash")),
+            "rootHash": base64.encode(proof.decoded("rootHash")),
             "treeSize": str(proof.number("treeSize")),
-            "hashes": [base64.encode(_Reading(service, {"hash": each}).bytes("hash")) for each in hashes],
+            "hashes": [base64.encode(_Reading(service, {"hash": each}).decoded("hash")) for each in hashes],
             "checkpoint": {"envelope": proof.inner("checkpoint").text("envelope")},
         },
         "canonicalizedBody": base64.encode(body),
@@ -179,7 +177,9 @@ async def _add1(service: Service, covered: Covered) -> Entry:
 
 async def _existing(service: Service, response: Response) -> Response:
     """The entry that stands already: `Location` says which."""
-    place = re.fullmatch(r"(?:https?://[^/]+)?(?:/[^?#]*)?/api/v1/log/entries/([0-9a-f]{64,80})", response.header("location") or "")
+    place = re.fullmatch(
+        r"(?:https?://[^/]+)?(?:/[^?#]*)?/api/v1/log/entries/([0-9a-f]{64,80})", response.header("location") or ""
+    )
     if place is None:
         raise service.invalid("has an equal entry, and does not say where")
     return await ask(service, "GET", service.below(f"/api/v1/log/entries/{place[1]}"), headers=_HEADERS[1:])
@@ -203,7 +203,7 @@ def _read1(service: Service, answer: dict[str, Any], proposed: dict[str, Any], c
     if len(answer) != 1:
         raise service.invalid(f"gives {len(answer)} entries where one was asked for")
     reading = _Reading(service, answer).inner(next(iter(answer)))
-    body = reading.bytes("body")
+    body = reading.decoded("body")
     if not _is_ours(service, body, proposed, covered):
         raise service.invalid("gives an entry about something else")
     verification = reading.inner("verification")
@@ -212,7 +212,7 @@ def _read1(service: Service, answer: dict[str, Any], proposed: dict[str, Any], c
     if not isinstance(hashes, list) or len(hashes) > _HASHES:
         raise service.invalid("gives an entry with a proof that is none")
     index, time = reading.number("logIndex"), reading.number("integratedTime")
-    log_id, promise = reading.hex("logID"), verification.bytes("signedEntryTimestamp")
+    log_id, promise = reading.hexed("logID"), verification.decoded("signedEntryTimestamp")
     bundled = {
         "logIndex": str(index),
         "logId": {"keyId": base64.encode(log_id)},
@@ -221,9 +221,9 @@ def _read1(service: Service, answer: dict[str, Any], proposed: dict[str, Any], c
         "inclusionPromise": {"signedEntryTimestamp": base64.encode(promise)},
         "inclusionProof": {
             "logIndex": str(proof.number("logIndex")),
-            "rootHash": base64.encode(proof.hex("rootHash")),
+            "rootHash": base64.encode(proof.hexed("rootHash")),
             "treeSize": str(proof.number("treeSize")),
-            "hashes": [base64.encode(_Reading(service, {"hash": each}).hex("hash")) for each in hashes],
+            "hashes": [base64.encode(_Reading(service, {"hash": each}).hexed("hash")) for each in hashes],
             "checkpoint": {"envelope": proof.text("checkpoint")},
         },
         "canonicalizedBody": base64.encode(body),
@@ -282,14 +282,14 @@ class _Reading(NamedTuple):
             raise self.service.invalid(f"gives an entry whose {name} is no number")
         return value
 
-    def bytes(self, name: str) -> bytes:
+    def decoded(self, name: str) -> bytes:
         """Base64."""
         try:
             return base64.decode(self.text(name), what=name, error=ContentError, url_safe=True)
         except SealgateError as error:
             raise self.service.invalid(f"gives an entry whose {name} is not base64") from error
 
-    def hex(self, name: str) -> bytes:
+    def hexed(self, name: str) -> bytes:
         """Lower-case hex."""
         text = self.text(name)
         if re.fullmatch("(?:[0-9a-f]{2})+", text) is None:

@@ -145,7 +145,9 @@ def _failed(service: Service, response: Response, secrets: Collection[str]) -> S
 
 
 def _unavailable(service: Service, why: str) -> UnavailableError:
-    return service.kind.unavailable(f"{service} could not be asked: {why}", hint="is it running, and reachable from here?")
+    return service.kind.unavailable(
+        f"{service} could not be asked: {why}", hint="is it running, and reachable from here?"
+    )
 
 
 def _pause(service: Service, response: Response, otherwise: float) -> float:

@@ -46,16 +46,15 @@ class IdentityToken:
 
     def check(self, *, audience: str, now: float) -> None:
         """Raise `TokenExpiredError` or `TokenAudienceError` where the authority would refuse it anyway."""
-        expires, begins = self.claims.get("exp"), self.claims.get("nbf", 0)
-        if not _is_time(expires) or not _is_time(begins):
-            raise IdentityTokenError("the identity token does not say how long it is valid")
+        expires, begins = _time(self.claims.get("exp")), _time(self.claims.get("nbf", 0))
         if expires <= now:
             raise TokenExpiredError(
                 f"the identity token has expired {_ago(now - expires)}", hint="get a new one, and sign again"
             )
         if begins > now + _SKEW:
             raise TokenExpiredError(
-                f"the identity token is valid from {_ago(begins - now)[:-4]} on only", hint="is this machine's clock right?"
+                f"the identity token is valid from {_ago(begins - now)[:-4]} on only",
+                hint="is this machine's clock right?",
             )
         given = self.claims.get("aud")
         audiences = given if isinstance(given, list) else [given]
@@ -87,7 +86,9 @@ def parse(text: str, *, what: str) -> IdentityToken:
         raise IdentityTokenError(f"{what} is larger than {limits.TOKEN_BYTES} bytes, which no identity token is")
     parts = text.split(".")
     if len(parts) != 3 or not all(map(_is_base64url, parts)):
-        raise IdentityTokenError(f"{what} is not an identity token (a JWT)", hint="it has three parts with dots between")
+        raise IdentityTokenError(
+            f"{what} is not an identity token (a JWT)", hint="it has three parts with dots between"
+        )
     header, claims = (_object(part, what) for part in parts[:2])
     if header.get("alg") in {None, "none"}:
         raise IdentityTokenError(f"{what} is a token that nobody signed")
@@ -117,8 +118,10 @@ def _is_base64url(part: str) -> bool:
     return bool(part) and part.isascii() and part.replace("-", "").replace("_", "").isalnum()
 
 
-def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _time(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise IdentityTokenError("the identity token does not say how long it is valid")
+    return value
 
 
 def _ago(seconds: float) -> str:
