@@ -61,17 +61,11 @@
     │   ├── KeyExistsError            key-exists
     │   ├── PasswordError             key-password
     │   ├── TrustRootMissingError     trust-root-missing            nobody said whom to believe
-    │   └── NoServiceError            service-missing               a signing configuration names none to use now
+    │   ├── NoServiceError            service-missing               a signing configuration names none to use now
     │   └── IdentityTokenError        token-invalid
     │       ├── TokenMissingError         token-missing                 there is none, and no way to get one
     │       ├── TokenExpiredError         token-expired                 or not valid yet
     │       └── TokenAudienceError        token-audience                made for somebody else
-    │   ├── IdentityTokenError        token-invalid
-    │   │   ├── TokenMissingError         token-missing                 there is none, and no way to get one
-    │   │   ├── TokenExpiredError         token-expired                 or not valid yet
-    │   │   └── TokenAudienceError        token-audience                made for somebody else
-    │   ├── TrustRootMissingError     trust-root-missing            nobody said whom to believe
-    │   └── NoServiceError            service-missing               a signing configuration names none to use now
     ├── SigningError                  signing-failed            1
     │   ├── NotKeptError              entry-not-kept                a shared tag kept losing our entry
     │   ├── FulcioRefusedError        fulcio-refused                it issues no certificate for this identity
@@ -496,6 +490,8 @@ class NoServiceError(KeyMaterialError):
     """A signing configuration names no service, or too few, that can be used now."""
 
     code = "service-missing"
+
+
 class IdentityTokenError(KeyMaterialError):
     """An identity token that is malformed, or says nothing that one could sign in with."""
 

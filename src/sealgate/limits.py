@@ -37,25 +37,6 @@ SIGN_IN_REQUESTS = 64
 """What is answered on loopback while one waits for the browser."""
 DEVICE_SECONDS = 900.0
 """The longest that an issuer may let somebody take with a code; the command's own time-out is shorter."""
-TRUST_ROOT_BYTES = 4 * 1024 * 1024
-"""A trust root or a signing configuration."""
-TRUST_ROOT_ENTRIES = 256
-"""Authorities or logs of one kind in a trust root, services of one kind in a signing configuration."""
-TRUST_ROOT_CHAIN = 16
-"""Certificates of one authority."""
-TRUST_ROOT_TEXT = 2048
-"""Characters of a name or an address in a trust root."""
-LOG_BODY_BYTES = 256 * 1024
-"""What a log says it holds of one entry: a signature, a digest, a certificate or a key."""
-LOG_SIGNATURE_BYTES = 8 * 1024
-"""A signature by a log, or inside an entry."""
-CHECKPOINT_BYTES = 64 * 1024
-CHECKPOINT_SIGNATURES = 64
-"""Lines under a checkpoint; C2SP's witnesses ask readers to take 16 at least."""
-MERKLE_PATH = 63
-"""Hashes of a proof: a tree has fewer than 2^63 leaves."""
-TIMESTAMP_BYTES = 64 * 1024
-"""An RFC 3161 response, with the certificates that come along."""
 CERTIFICATE_BYTES = 32 * 1024
 """One certificate, DER; those of Fulcio have one to two thousand bytes."""
 CHAIN_CERTIFICATES = 16
@@ -102,16 +83,6 @@ TUF_TIMESTAMP_BYTES = 64 * 1024
 TUF_METADATA_BYTES = 4 * 1024 * 1024
 """snapshot.json, targets.json and the metadata of delegated roles."""
 TUF_DELEGATIONS = 16
-TOKEN_BYTES = 64 * 1024
-"""An identity token."""
-SERVICE_BODY_BYTES = 1024 * 1024
-"""What a certificate authority, a log or a timestamp authority answers; a log repeats the envelope that it was given."""
-SIGN_IN_SECONDS = 120.0
-"""How long somebody may take to sign in with a browser (cosign's)."""
-SIGN_IN_REQUESTS = 64
-"""What is answered on loopback while one waits for the browser."""
-DEVICE_SECONDS = 900.0
-"""The longest that an issuer may let somebody take with a code; the command's own time-out is shorter."""
 
 # JSON
 JSON_DEPTH = 64

@@ -10,7 +10,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from sealgate.cli.options import add_flag
-from sealgate.errors import UsageError
+from sealgate.errors import TrustRootMissingError, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -207,9 +207,17 @@ async def _services(arguments: Namespace, context: Context, formats: Formats, no
             authority=keyless.PUBLIC_AUTHORITY if certified else None, log=log_url, timestamp_authority=None,
             issuer=arguments.oidc_issuer, formats=formats, tls=tls,
         )  # fmt: skip
-    from sealgate import truststore
+    from sealgate.truststore import environment
 
-    config = await truststore.signing_config_of(context.environ)
+    try:
+        config = await environment.signing_config(context.environ, now=now)
+    except TrustRootMissingError as error:
+        if arguments.key:
+            raise UsageError(error.message, hint=error.hint) from error
+        raise UsageError(
+            f"no key to sign with, and {error.message}",
+            hint="--key cosign.key signs with a key; --signing-config FILE or `sealgate initialize` says where to sign without",
+        ) from error
     return _with_issuer(arguments, keyless.from_config(config, formats, certified=certified, log=log, now=now, tls=tls))
 
 
@@ -255,18 +263,16 @@ def _timestamp_tls(arguments: Namespace) -> Tls:
 
 async def _root(arguments: Namespace, context: Context) -> TrustRoot | None:
     """What is made is judged under this; None: nobody said."""
-    from sealgate.errors import TrustRootMissingError
-
     if arguments.trusted_root is not None:
         from sealgate.trust import root
 
         return root.parse(_read(arguments.trusted_root))
-    from sealgate import truststore
-
     if arguments.signing_config is not None or any(getattr(arguments, name) for name in _ADDRESSES):
         return None  # what `initialize` left is about other services
+    from sealgate.truststore import environment
+
     try:
-        return await truststore.default(context.environ)
+        return await environment.default(context.environ)
     except TrustRootMissingError:
         return None
 
@@ -329,13 +335,6 @@ def _consent(arguments: Namespace, context: Context, logs: list[str]) -> None:
 
 def _read(path: str) -> bytes:
     from sealgate import limits
-    from sealgate.errors import KeyMaterialError
+    from sealgate.truststore import environment
 
-    try:
-        with open(path, "rb") as file:
-            data = file.read(limits.TRUST_ROOT_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise KeyMaterialError(f"{path[:200]} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if len(data) > limits.TRUST_ROOT_BYTES:
-        raise KeyMaterialError(f"{path} is larger than {limits.TRUST_ROOT_BYTES} bytes")
-    return data
+    return environment.read_file(path, limits.TRUST_ROOT_BYTES)
