@@ -146,7 +146,7 @@ async def load_authors(
     if is_keyless(arguments):
         witnesses.check_time(bundle=formats.bundle, legacy=formats.legacy)
     root = await _root(arguments, context)
-    if logs:
+    if logs and (arguments.rekor_url or arguments.use_signing_config is False):  # where cosign asks too
         _consent(arguments, context, [str(log.service.url) for log in logs])
     signers = await load_signers(arguments, context)
     if not is_keyless(arguments) and not logs and not witnesses.timestamp_authorities:

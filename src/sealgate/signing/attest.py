@@ -279,7 +279,9 @@ async def seal(payload: bytes, author: Author, format_: Format) -> tuple[bytes, 
     Raises what the signer and the witnesses raise.
     """
     envelope = dsse.Envelope(dsse.IN_TOTO, payload, ())
-    witnessed = await author.sign(dsse.pae(dsse.IN_TOTO, payload), legacy=format_ == "legacy", envelope=envelope)
+    legacy_ = format_ == "legacy"
+    message = dsse.pae(dsse.IN_TOTO, payload)
+    witnessed = await author.sign(message, legacy=legacy_, envelope=envelope, stamp_envelope=legacy_)
     envelope = envelope._replace(signatures=(dsse.EnvelopeSignature(witnessed.signature),))
     if format_ == "bundle":
         return bundles.encode_dsse(envelope, **author.bundle_fields(witnessed)), {}

@@ -156,32 +156,38 @@ class Author(NamedTuple):
         if self.certificate is not None:
             self.witnesses.check_time(bundle=bundle, legacy=legacy)
 
-    async def sign(self, message: bytes, *, legacy: bool, envelope: Envelope | None = None) -> Witnessed:
+    async def sign(
+        self, message: bytes, *, legacy: bool, envelope: Envelope | None = None, stamp_envelope: bool = False
+    ) -> Witnessed:
         """(1), (2) Sign `message`; `envelope` is the unsigned one that it encodes.
+
+        `stamp_envelope`: timestamps are of the envelope as it is stored, as cosign has it for attestations of images in the
+        legacy format, and not of the signature.
 
         Raises what the signer and the services raise; `SigningError` when the signature is not the key's.
         """
         signature = await sign_message(self.signer, message)
         digest = hashlib.new(self.signer.hash_name or "sha256", message).digest()
-        return await self._witnessed(signature, digest, envelope, legacy=legacy)
+        return await self._witnessed(signature, digest, envelope, legacy=legacy, stamp_envelope=stamp_envelope)
 
     async def sign_digest(self, digest: bytes, *, legacy: bool) -> Witnessed:
         """As `sign`, of a file known by its digest, with a signer that wants no more."""
         signature = await sign_digest(self.signer, digest)
-        return await self._witnessed(signature, digest, None, legacy=legacy)
+        return await self._witnessed(signature, digest, None, legacy=legacy, stamp_envelope=False)
 
     async def _witnessed(
-        self, signature: bytes, digest: bytes, envelope: Envelope | None, *, legacy: bool
+        self, signature: bytes, digest: bytes, envelope: Envelope | None, *, legacy: bool, stamp_envelope: bool
     ) -> Witnessed:
         logs = [self.witnesses.legacy_log] if legacy else list(self.witnesses.logs)
         asked = [log for log in logs if log is not None]
         authorities = self.witnesses.timestamp_authorities
         if not asked and not authorities:
             return Witnessed(signature)
-        from sealgate.evidence.dsse import EnvelopeSignature
+        from sealgate.evidence import dsse
         from sealgate.signing import rekor, timestamping
 
-        sealed = envelope._replace(signatures=(EnvelopeSignature(signature),)) if envelope is not None else None
+        sealed = envelope._replace(signatures=(dsse.EnvelopeSignature(signature),)) if envelope is not None else None
+        stamped = dsse.encode(sealed) if sealed is not None and stamp_envelope else signature
         covered = rekor.Covered(
             signature, self.signer.public_key, self.signer.hash_name, digest, sealed,
             self.certificate.leaf.der if self.certificate is not None else None,
@@ -191,7 +197,7 @@ class Author(NamedTuple):
             return await rekor.add(log, covered)
 
         async def stamp(authority: Service) -> Entry | bytes:
-            return await timestamping.stamp(authority, signature)
+            return await timestamping.stamp(authority, stamped)
 
         found = await flow.gather([*(entry(log, covered) for log in asked), *(stamp(each) for each in authorities)])
         entries = [each for each in found if isinstance(each, rekor.Entry)]
