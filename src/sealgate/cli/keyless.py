@@ -93,8 +93,6 @@ def check_keyless_arguments(arguments: Namespace) -> None:
         raise UsageError(f"{given[0]} and a signing configuration: which of them says whom to ask?", hint="one of them")
     if arguments.signing_config is not None and arguments.use_signing_config is False:
         raise UsageError("--signing-config and --use-signing-config=false contradict each other")
-    if arguments.rekor_url and arguments.tlog_upload is False:
-        raise UsageError("--rekor-url and --tlog-upload=false contradict each other")
     if arguments.key and not arguments.issue_certificate:
         for name in ("identity_token", "oidc_provider", "fulcio_auth_flow", "fulcio_url"):
             if getattr(arguments, name):
@@ -102,7 +100,7 @@ def check_keyless_arguments(arguments: Namespace) -> None:
                     f"--{name.replace('_', '-')} and --key: a certificate, or a key that verifiers know?",
                     hint="--issue-certificate gets a certificate for the key",
                 )
-    if any(getattr(arguments, name) for name in _TIMESTAMP_TLS) and not _wants_services(arguments):
+    if any(getattr(arguments, name) for name in _TIMESTAMP_TLS) and not asks_services(arguments):
         raise UsageError("no timestamp authority is asked", hint="--timestamp-server-url URL")
     if len(arguments.key) > 1 and arguments.issue_certificate:
         raise UsageError("--issue-certificate is for one key", hint="sign once for each key")
@@ -113,11 +111,12 @@ def is_keyless(arguments: Namespace) -> bool:
     return not arguments.key or bool(arguments.issue_certificate)
 
 
-def _wants_services(arguments: Namespace) -> bool:
+def asks_services(arguments: Namespace) -> bool:
     """Whether anybody is to be asked. With a key nobody is, unless it is asked for."""
     return bool(
         is_keyless(arguments) or arguments.signing_config is not None or arguments.use_signing_config
-        or arguments.rekor_url or arguments.timestamp_server_url or arguments.tlog_upload
+        or (arguments.rekor_url and arguments.tlog_upload is not False)
+        or arguments.timestamp_server_url or arguments.tlog_upload
     )  # fmt: skip
 
 
@@ -128,7 +127,7 @@ async def load_authors(
     from sealgate.cli.sign import load_signers
     from sealgate.signing.author import Author
 
-    if not _wants_services(arguments):
+    if not asks_services(arguments):
         if arguments.trusted_root is not None:
             raise UsageError(
                 "--trusted-root says nothing about a signature by a key alone",
@@ -201,7 +200,7 @@ async def _services(arguments: Namespace, context: Context, formats: Formats, no
         )
     if any(getattr(arguments, name) for name in _ADDRESSES if name != "oidc_issuer"):
         return _addressed(arguments, formats, tls)
-    if arguments.use_signing_config is False:
+    if arguments.use_signing_config is False:  # and no address: cosign's
         log_url = keyless.PUBLIC_LOG if log else None
         return keyless.from_addresses(
             authority=keyless.PUBLIC_AUTHORITY if certified else None, log=log_url, timestamp_authority=None,
@@ -241,7 +240,8 @@ def _addressed(arguments: Namespace, formats: Formats, tls: Tls) -> Services:
             hint="--rekor-url URL; or --tlog-upload=false, and a timestamp says when it was signed",
         )
     return keyless.from_addresses(
-        authority=arguments.fulcio_url, log=arguments.rekor_url, timestamp_authority=arguments.timestamp_server_url,
+        authority=arguments.fulcio_url, log=arguments.rekor_url if arguments.tlog_upload is not False else None,
+        timestamp_authority=arguments.timestamp_server_url,
         issuer=arguments.oidc_issuer, formats=formats, tls=tls,
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, NamedTuple
 
-from sealgate.cli.keyless import add_keyless_arguments, check_keyless_arguments, load_authors
+from sealgate.cli.keyless import add_keyless_arguments, asks_services, check_keyless_arguments, load_authors
 from sealgate.cli.options import add_flag
 from sealgate.cli.sign import certificate_of, write_file
 from sealgate.errors import UsageError
@@ -78,6 +78,8 @@ def _check(arguments: argparse.Namespace, context: Context) -> None:
     """What cannot be meant, before a password is asked for."""
     if arguments.output_certificate is not None and arguments.key and not arguments.issue_certificate:
         raise UsageError("--output-certificate: a signature by a key has no certificate", hint="leave it out")
+    if arguments.rfc3161_timestamp is not None and arguments.key and not asks_services(arguments):
+        raise UsageError("--rfc3161-timestamp: no timestamp authority is asked", hint="--timestamp-server-url URL")
     if arguments.new_bundle_format and not arguments.bundle:
         raise UsageError(
             "no place for the bundle", hint="--bundle FILE; or --new-bundle-format=false prints the bare signature"
