@@ -124,7 +124,9 @@ def test_outputs(keyless, cosign3, offline, image, tmp_path):
     assert (len(bundle["tlogEntries"]), len(bundle["timestampVerificationData"]["rfc3161Timestamps"])) == (1, 1)
 
 
-def test_every_log_and_timestamp_authority_that_the_selection_names_is_asked(keyless, cosign3, offline, image, tmp_path):
+def test_every_log_and_timestamp_authority_that_the_selection_names_is_asked(
+    keyless, cosign3, offline, image, tmp_path
+):
     flags = ("--bundle", tmp_path / "b", image.reference)
     assert keyless("sign", *flags, log=("current", "second"), tsa=("current", "second"), selector="ALL").code == 0
     bundle = json.loads((tmp_path / "b").read_bytes())["verificationMaterial"]
@@ -147,9 +149,7 @@ def test_an_image_is_attested(keyless, cli, cosign3, cosign2, offline, old_keys,
     assert verified.returncode == 0, verified.stderr
     assert cli("verify-attestation", "--type", PREDICATE, *offline(), image.reference).code == 0
     if formats == "both":
-        old = cosign2(
-            "verify-attestation", "--type", PREDICATE, *offline(root=False), image.reference, env=old_keys
-        )
+        old = cosign2("verify-attestation", "--type", PREDICATE, *offline(root=False), image.reference, env=old_keys)
         assert old.returncode == 0, old.stderr
 
 
