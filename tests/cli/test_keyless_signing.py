@@ -279,3 +279,79 @@ def test_what_initialize_got_says_where_to_sign(cli, trust_service, cosign3, off
     said = cli("sign", "--yes", image.reference, env={"SIGSTORE_ID_TOKEN": trust_service.token()})
     assert said.code == 0, said.err
     assert cosign3("verify", *offline(), image.reference).returncode == 0
+
+
+# -- what is asked first, and what is kept to oneself
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("", 1)])
+def test_a_log_that_is_given_by_its_address_is_written_to_with_consent(
+    cli, trust_service, image, tmp_path, answer, code
+):
+    (tmp_path / "token").write_text(trust_service.token())
+    places = ("--fulcio-url", trust_service.url, "--rekor-url", trust_service.url)
+    said = cli("sign", *places, "--identity-token", tmp_path / "token", image.reference, input=answer)
+    assert said.code == code
+    assert "transparency log" in said.err
+    assert (trust_service.requests == []) == (code != 0)
+    assert len(referrers(image)) == (code == 0)
+
+
+def test_a_key_s_owner_is_asked_too(cli, trust_service, image, key):
+    sign = ("sign", "--key", key.private, "--rekor-url", trust_service.url, image.reference)
+    said = cli(*sign)
+    assert (said.code, "[aborted]" in said.err, "your public key" in said.err) == (1, True, True)
+    assert cli(*sign, "--yes").code == 0
+
+
+def test_an_ed25519_key_is_told_early_that_no_log_of_version_2_takes_it(cli, trust_service, image, make_key, tmp_path):
+    files = trust_service.files(tmp_path / "services")
+    key = make_key("edwards", "ed25519")
+    said = cli("sign", "--key", key.private, "--signing-config", files.signing_config, image.reference)
+    assert (said.code, "[key-unsupported]" in said.err) == (15, True)
+    assert trust_service.requests == []
+    older = trust_service.files(tmp_path / "older", rekor=1)
+    flags = ("--signing-config", older.signing_config, "--trusted-root", older.trusted_root)
+    assert cli("sign", "--key", key.private, *flags, image.reference).code == 0
+
+
+def test_the_legacy_format_needs_a_log_of_version_1(keyless, image, trust_service):
+    said = keyless("sign", "--format", "legacy", image.reference)
+    assert (said.code, "[service-missing]" in said.err, "version 1" in said.err) == (15, True, True)
+    assert trust_service.requests == []
+
+
+@pytest.mark.parametrize("tsa", [None, "current"])
+def test_a_log_of_version_2_alone_proves_no_time(keyless, image, trust_service, tsa):
+    said = keyless("sign", image.reference, tsa=tsa)
+    assert said.code == (2 if tsa is None else 0)
+    assert ("nothing would prove when" in said.err) == (tsa is None)
+    assert (trust_service.requests == []) == (tsa is None)
+
+
+def test_no_core_is_dumped_while_a_key_is_held(keyless, image, monkeypatch):
+    import resource
+
+    from sealgate.signing import fulcio
+
+    seen = []
+    certify = fulcio.certify
+
+    async def watched(*words, **named):
+        seen.append(resource.getrlimit(resource.RLIMIT_CORE)[0])
+        return await certify(*words, **named)
+
+    monkeypatch.setattr(fulcio, "certify", watched)
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    assert keyless("sign", image.reference).code == 0
+    assert (seen, resource.getrlimit(resource.RLIMIT_CORE)) == ([0], before)
+
+
+def test_the_token_goes_to_the_authority_and_to_nobody_else(keyless, image, trust_service):
+    assert keyless("sign", image.reference).code == 0
+    [token] = [
+        seen.headers["authorization"].partition(" ")[2] for seen in trust_service.requests if seen.service == "fulcio"
+    ]
+    for seen in trust_service.requests:
+        assert token not in seen.path + seen.body.decode("latin-1")
+        assert seen.service == "fulcio" or "authorization" not in seen.headers
