@@ -118,6 +118,22 @@ def test_others_who_come_to_the_callback_are_turned_away(sign, visitor):
     assert [status for status, _ in visitor.pages] == [400] * 5 + [200]
 
 
+def test_a_code_of_another_issuer(sign, trust_service, visitor):
+    """RFC 9207: whoever says that he is another one is not the one that was asked."""
+
+    def mixed_up(place):
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(place).query))
+        who = urllib.parse.quote(issuers[-1], safe="")
+        visitor.pages.append(visit(f"{query['redirect_uri']}?code=x&state={query['state']}&iss={who}"))
+
+    issuers = ["https://evil.test"]
+    visitor.does = mixed_up
+    said = sign(*BROWSER)
+    assert (said.code, "another issuer" in said.err) == (1, True)
+    issuers.append(trust_service.issuer.url)
+    assert "another issuer" not in sign(*BROWSER).err
+
+
 def test_nobody_comes(sign, visitor, monkeypatch):
     monkeypatch.setattr("sealgate.limits.SIGN_IN_SECONDS", 0.2)
     visitor.does = lambda place: None

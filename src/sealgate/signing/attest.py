@@ -184,7 +184,7 @@ class _Work(NamedTuple):
             store, self.image.digest, suffixes=suffixes, prefix=self.options.tag_prefix, blob_limit=self.limit,
             fetch_layers=self.replace,
         )  # fmt: skip
-        if self.replace:
+        if self.replace or not any(map(may_stand, self.signing)):
             return found
         envelope = dsse.Envelope(dsse.IN_TOTO, payload, (dsse.EnvelopeSignature(bytes(72)),))
         sizes = {True: len(bundles.encode_dsse(envelope, hint="")), False: len(dsse.encode(envelope))}

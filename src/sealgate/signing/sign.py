@@ -134,7 +134,10 @@ async def _sign_one(
     found = None
     if options.upload:
         suffixes = (attachments.SIGNATURES,) if "legacy" in options.formats else ()
-        found = await attachments.find(where.signatures, image.digest, suffixes=suffixes, prefix=options.tag_prefix)
+        found = await attachments.find(
+            where.signatures, image.digest, suffixes=suffixes, prefix=options.tag_prefix,
+            fetch_layers=any(map(may_stand, signing)),
+        )  # fmt: skip
         for problem in found.problems:
             raise problem  # what stands there must be known, or entries could be lost
     made: list[Signature] = []

@@ -26,8 +26,8 @@ _REQUEST_SECONDS = 5.0
 class Listener:
     """Waits on loopback for the browser. `redirect_uri` is where it is to be sent."""
 
-    def __init__(self, redirect_url: str | None, *, state: str) -> None:
-        """Raises `UsageError` for a redirect that does not lead to loopback."""
+    def __init__(self, redirect_url: str | None, *, state: str, issuer: str) -> None:
+        """`issuer`: who must have sent it. Raises `UsageError` for a redirect that does not lead to loopback."""
         parts = urlsplit(redirect_url or _DEFAULT)
         try:
             host, port = parts.hostname or "", parts.port or 0
@@ -40,6 +40,7 @@ class Listener:
             )
         self._path = parts.path or "/"
         self._state = state
+        self._issuer = issuer
         family = socket.AF_INET6 if ":" in _HOSTS[host] else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -87,6 +88,9 @@ class Listener:
         if query is None or len(state) != 1 or not secrets.compare_digest(state[0].encode(), self._state.encode()):
             _say(connection, 400, "This is not what is being waited for.")
             return None
+        if query.get("iss", [self._issuer]) != [self._issuer]:  # RFC 9207, section 2.4: another issuer's code
+            _say(connection, 400, "This is not the issuer that was asked.")
+            raise IssuerRefusedError("another issuer than the one that was asked sent the browser back")
         if "error" in query:
             _say(connection, 200, "You were not signed in. You may close this window.")
             error = query["error"][0]

@@ -117,7 +117,7 @@ async def with_browser(client: Client, redirect_url: str | None, say: Callable[[
         raise issuer.service.invalid("does not offer PKCE with S256, without which a code could be stolen")
     verifier, challenge = _pkce()
     nonce, state = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-    with browser.Listener(redirect_url, state=state) as listener:
+    with browser.Listener(redirect_url, state=state, issuer=issuer.name) as listener:
         query = {
             "response_type": "code", "client_id": client.client_id, "redirect_uri": listener.redirect_uri,
             "scope": _SCOPE, "state": state, "nonce": nonce, "code_challenge": challenge, "code_challenge_method": "S256",
@@ -126,7 +126,7 @@ async def with_browser(client: Client, redirect_url: str | None, say: Callable[[
         mark = "&" if "?" in endpoint.target else "?"
         place = f"{endpoint.scheme}://{endpoint.authority}{endpoint.target}{mark}{urlencode(query, quote_via=quote)}"
         say(f"Your browser will now be opened to:\n{place}")
-        await flow.call(lambda: browser.show(place))
+        await flow.spawn(flow.call(lambda: browser.show(place)))  # some come back only when they are closed
         code = await flow.call(lambda: listener.wait(limits.SIGN_IN_SECONDS))
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": listener.redirect_uri}
     answer = await _exchange(issuer, client, form | {"code_verifier": verifier})

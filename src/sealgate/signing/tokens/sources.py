@@ -49,6 +49,9 @@ class Wanted(NamedTuple):
     client_secret: str = ""
     redirect_url: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Wanted(…, issuer={self.issuer!r}, client_id={self.client_id!r}, …)"
+
 
 async def find(
     wanted: Wanted,
