@@ -332,3 +332,68 @@ def _digest(made):
     import hashlib
 
     return hashlib.sha256(made.artifact).digest()
+
+
+# -- TLS, and what a log has already
+
+
+def test_a_private_authority_for_tls(sealgate, authority, tmp_path):
+    """Where SSL_CERT_FILE names it, and nowhere else."""
+    import ssl
+
+    from trust_service.server import serve
+
+    served = authority.issue("127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(served.certificate, served.key)
+    with serve(tls=context) as service:
+        files = service.files(tmp_path / "services")
+        (tmp_path / "token").write_text(service.token())
+        (tmp_path / "app").write_bytes(b"content")
+        services = ("--signing-config", files.signing_config, "--trusted-root", files.trusted_root)
+        sign = ("sign-blob", *services, "--identity-token", "token", "--bundle", "b", "app")
+        said = sealgate(*sign, cwd=tmp_path)
+        assert (said.returncode, "[fulcio-unavailable]" in said.stderr) == (14, True)
+        assert service.requests == []
+        sealgate(*sign, cwd=tmp_path, env={"SSL_CERT_FILE": str(authority.certificate)}, check=True)
+
+
+def test_a_timestamp_authority_with_an_authority_of_its_own(cli, authority, trust_service, tmp_path):
+    import ssl
+
+    from trust_service.server import serve
+
+    served = authority.issue("127.0.0.1", "tsa.example.test")
+    mine = authority.issue("signer.example.test", client=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(served.certificate, served.key)
+    context.load_verify_locations(authority.certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    (tmp_path / "token").write_text(trust_service.token())
+    (tmp_path / "app").write_bytes(b"content")
+    with serve(tls=context) as service:
+        places = ("--fulcio-url", trust_service.url, "--rekor-url", trust_service.url, "--yes")
+        places += ("--timestamp-server-url", f"{service.url}/api/v1/timestamp", "--identity-token", tmp_path / "token")
+        sign = ("sign-blob", *places, "--bundle", tmp_path / "b", tmp_path / "app")
+        trusting = (*sign, "--timestamp-client-cacert", authority.certificate)
+        for words in (sign, trusting):
+            said = cli(*words)
+            assert (said.code, "[timestamp-unavailable]" in said.err) == (14, True)
+        known = ("--timestamp-client-cert", mine.certificate, "--timestamp-client-key", mine.key)
+        said = cli(*trusting, *known, "--timestamp-server-name", "tsa.example.test")
+        assert said.code == 0, said.err
+        assert [seen.service for seen in service.requests] == ["tsa"]
+        assert cli(*trusting, *known[:2]).code == 2
+        assert cli(*trusting, "--timestamp-client-cert", "/nowhere", "--timestamp-client-key", "/nowhere").code == 15
+
+
+def test_an_entry_that_stands_already_in_rekor_2_is_said_so(cli, trust_service, make_key, tmp_path):
+    """An RSA key makes the same signature each time; an ECDSA key does not."""
+    files = trust_service.files(tmp_path / "services")
+    (tmp_path / "app").write_bytes(b"content")
+    for algorithm, code in (("rsa-2048", 1), ("ecdsa-p256", 0)):
+        key = make_key(algorithm, algorithm)
+        sign = ("sign-blob", "--key", key.private, "--signing-config", files.signing_config, "--bundle", tmp_path / "b")
+        assert cli(*sign, tmp_path / "app").code == 0
+        again = cli(*sign, tmp_path / "app")
+        assert (again.code, "[log-refused]" in again.err) == (code, code == 1)
