@@ -281,6 +281,38 @@ def test_what_initialize_got_says_where_to_sign(cli, trust_service, cosign3, off
     assert cosign3("verify", *offline(), image.reference).returncode == 0
 
 
+@pytest.fixture
+def public(trust_service, monkeypatch):
+    """The service is the public Sigstore."""
+    from sealgate.truststore import environment
+
+    monkeypatch.setattr(environment, "PUBLIC_MIRROR", trust_service.tuf_url)
+    monkeypatch.setattr(environment, "public_root", lambda: trust_service.tuf.root)
+
+
+def test_where_nobody_said_where_the_public_sigstore_is_asked_with_consent(
+    cli, trust_service, public, cosign3, offline, image
+):
+    env = {"SIGSTORE_ID_TOKEN": trust_service.token()}
+    said = cli("sign", image.reference, env=env)
+    assert (said.code, "--yes signs with the public Sigstore" in said.err) == (2, True)
+    assert trust_service.requests == []
+    said = cli("sign", "--yes", image.reference, env=env)
+    assert (said.code, "no trust root" in said.err) == (0, False), said.err
+    assert cosign3("verify", *offline(), image.reference).returncode == 0
+
+
+def test_variables_say_whom_to_believe_beside_addresses(cli, trust_service, image, old_keys, tmp_path):
+    (tmp_path / "token").write_text(trust_service.token())
+    places = ("--fulcio-url", trust_service.url, "--rekor-url", trust_service.url, "--yes")
+    sign = ("sign", *places, "--identity-token", tmp_path / "token", image.reference)
+    said = cli(*sign, env=old_keys)
+    assert (said.code, "no trust root" in said.err) == (0, False), said.err
+    trust_service.use(log="second")
+    said = cli(*sign, env=old_keys)
+    assert (said.code, "[log-entry-untrusted]" in said.err) == (1, True), said.err
+
+
 # -- what is asked first, and what is kept to oneself
 
 

@@ -137,14 +137,15 @@ async def load_authors(
     import time
 
     now = time.time()
-    services = await _services(arguments, context, formats, now)
+    public = await _is_public(arguments, context)
+    services = await _services(arguments, context, formats, now, public=public)
     witnesses = services.witnesses
     logs = [*witnesses.logs, *([witnesses.legacy_log] if witnesses.legacy_log is not None else [])]
     if arguments.tlog_upload and not logs:
         raise UsageError("--tlog-upload: the signing configuration names no log", hint="--rekor-url URL")
     if is_keyless(arguments):
         witnesses.check_time(bundle=formats.bundle, legacy=formats.legacy)
-    root = await _root(arguments, context)
+    root = await _root(arguments, context, public=public)
     if logs and (arguments.rekor_url or arguments.use_signing_config is False):  # where cosign asks too
         _consent(arguments, context, [str(log.service.url) for log in logs])
     signers = await load_signers(arguments, context)
@@ -186,7 +187,38 @@ def _is_loopback(host: str) -> bool:
 # -- services
 
 
-async def _services(arguments: Namespace, context: Context, formats: Formats, now: float) -> Services:
+def _addresses(arguments: Namespace) -> bool:
+    """Whether services are given by their addresses; where to sign in is another matter."""
+    return any(getattr(arguments, name) for name in _ADDRESSES if name != "oidc_issuer")
+
+
+async def _is_public(arguments: Namespace, context: Context) -> bool:
+    """Whether the public Sigstore is meant, as by cosign: nobody said where to sign, and somebody agrees to that."""
+    if arguments.signing_config is not None or _addresses(arguments):
+        return False
+    if arguments.use_signing_config is False:
+        return True
+    from sealgate.truststore import environment
+
+    try:
+        await environment.signing_config(context.environ)
+    except TrustRootMissingError as error:
+        if arguments.yes:
+            return True
+        if context.interactive:
+            context.confirm(f"{error.message}. Sign with the public Sigstore?")
+            return True
+        if arguments.key:
+            raise UsageError(error.message, hint=error.hint) from error
+        raise UsageError(
+            f"no key to sign with, and {error.message}",
+            hint="--key cosign.key signs with a key; --signing-config FILE or `sealgate initialize` says where to sign without; "
+            "--yes signs with the public Sigstore",
+        ) from error
+    return False
+
+
+async def _services(arguments: Namespace, context: Context, formats: Formats, now: float, *, public: bool) -> Services:
     from sealgate.signing import keyless
 
     certified, log = is_keyless(arguments), arguments.tlog_upload is not False
@@ -198,7 +230,7 @@ async def _services(arguments: Namespace, context: Context, formats: Formats, no
         return _with_issuer(
             arguments, keyless.from_config(config, formats, certified=certified, log=log, now=now, tls=tls)
         )
-    if any(getattr(arguments, name) for name in _ADDRESSES if name != "oidc_issuer"):
+    if _addresses(arguments):
         return _addressed(arguments, formats, tls)
     if arguments.use_signing_config is False:  # and no address: cosign's
         log_url = keyless.PUBLIC_LOG if log else None
@@ -208,15 +240,7 @@ async def _services(arguments: Namespace, context: Context, formats: Formats, no
         )  # fmt: skip
     from sealgate.truststore import environment
 
-    try:
-        config = await environment.signing_config(context.environ, now=now)
-    except TrustRootMissingError as error:
-        if arguments.key:
-            raise UsageError(error.message, hint=error.hint) from error
-        raise UsageError(
-            f"no key to sign with, and {error.message}",
-            hint="--key cosign.key signs with a key; --signing-config FILE or `sealgate initialize` says where to sign without",
-        ) from error
+    config = await environment.signing_config(context.environ, now=now, public=public)
     return _with_issuer(arguments, keyless.from_config(config, formats, certified=certified, log=log, now=now, tls=tls))
 
 
@@ -261,18 +285,20 @@ def _timestamp_tls(arguments: Namespace) -> Tls:
     )  # fmt: skip
 
 
-async def _root(arguments: Namespace, context: Context) -> TrustRoot | None:
+async def _root(arguments: Namespace, context: Context, *, public: bool) -> TrustRoot | None:
     """What is made is judged under this; None: nobody said."""
     if arguments.trusted_root is not None:
         from sealgate.trust import root
 
         return root.parse(_read(arguments.trusted_root))
-    if arguments.signing_config is not None or any(getattr(arguments, name) for name in _ADDRESSES):
-        return None  # what `initialize` left is about other services
     from sealgate.truststore import environment
 
+    if (arguments.signing_config is not None or _addresses(arguments)) and not context.environ.get(
+        "SIGSTORE_ROOT_FILE"
+    ):
+        return None  # what `initialize` left is about other services
     try:
-        return await environment.default(context.environ)
+        return await environment.default(context.environ, public=public)
     except TrustRootMissingError:
         return None
 
