@@ -302,14 +302,14 @@ def test_14_wants_credentials(cli, start_registry, key):
         ("--key", "KEY", "--tlog-upload", "IMAGE"),
         ("--key", "KEY", "--tlog-upload=true", "IMAGE"),
         ("--key", "KEY", "--use-signing-config", "IMAGE"),
-        ("--key", "KEY", "--signing-config", "/nowhere", "IMAGE"),
         ("--key", "KEY", "--certificate", "x", "IMAGE"),
         ("--key", "KEY", "--certificate-chain", "x", "IMAGE"),
-        ("--key", "KEY", "--timestamp-server-url", "x", "IMAGE"),
+        ("--key", "KEY", "--timestamp-server-url", "x y", "IMAGE"),
+        ("--key", "KEY", "--trusted-root", "x", "IMAGE"),
         ("--key", "KEY", "--identity-token", "x", "IMAGE"),
         ("--key", "KEY", "--issue-certificate", "IMAGE"),
         ("--key", "KEY", "--sk", "IMAGE"),
-        ("--key", "KEY", "--rekor-url", "https://rekor.example.com", "IMAGE"),
+        ("--key", "KEY", "--rekor-url", "https://user@rekor.example.com", "--yes", "IMAGE"),
         ("--key", "KEY", "UPPER/case"),
     ],
     ids=" ".join,
@@ -347,12 +347,11 @@ def test_a_signing_config_without_services(cli, image, key, tmp_path):
     )
     sign = ("sign", "--key", key.private, "--signing-config", config, image.reference)
     assert cli(*sign).code == 0
-    config.write_text('{"rekorTlogUrls":[{"url":"https://rekor.example.com"}]}')
-    said = cli(*sign)
-    assert said.code == 2
-    assert "rekorTlogUrls" in said.err
-    config.write_text("not json")
-    assert cli(*sign).code not in {0, 10}
+    for wrong in ('{"rekorTlogUrls":[{"url":"https://rekor.example.com"}]}', "not json"):
+        config.write_text(wrong)
+        said = cli(*sign)
+        assert (said.code, "[signing-config-invalid]" in said.err) == (15, True)
+    assert cli("sign", "--key", key.private, "--signing-config", "/nowhere", image.reference).code == 15
 
 
 def test_a_signature_that_does_not_verify_is_not_published(cli, image, key, monkeypatch):
