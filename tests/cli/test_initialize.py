@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from sealgate.truststore import environment
 from trust_service import documents
 
 DAY = 86_400
@@ -27,8 +28,11 @@ def made(trust_service, tmp_path):
     return [*who, "--bundle", tmp_path / "bundle", tmp_path / "file"]
 
 
-def test_it_fetches_whom_to_believe_and_later_nobody_is_asked(cli, trust_service, root_file, made):
-    assert cli("verify-blob", *made).code == 15
+def test_it_fetches_whom_to_believe_and_later_nobody_is_asked(cli, trust_service, root_file, made, monkeypatch):
+    monkeypatch.setattr(environment, "PUBLIC_MIRROR", "http://127.0.0.1:9/nobody")
+    before = cli("verify-blob", *made)
+    assert before.code == 14  # the public Sigstore's repository would be asked
+    assert "[registry-unreachable]" in before.err
     said = cli("initialize", "--mirror", trust_service.tuf_url, "--root", root_file)
     assert said.code == 0, said.err
     assert said.out == ""

@@ -390,3 +390,18 @@ def test_expiry_is_that_of_whatever_ends_first(trust_service, run, store):
         cache.check_fresh(kept.metadata, now=end)
     assert caught.value.code == "trust-update-expired"
     cache.check_fresh(kept.metadata, now=end - 1)
+
+
+def test_the_public_repository_is_asked_where_nobody_said_anything_and_only_if_that_is_meant(
+    trust_service, run, home, expected, monkeypatch
+):
+    refused("trust-root-missing", run, truststore.default(home))
+    monkeypatch.setattr(environment, "PUBLIC_MIRROR", trust_service.tuf_url)
+    monkeypatch.setattr(environment, "public_root", lambda: trust_service.tuf.root)
+    trust_service.requests.clear()
+    refused("trust-root-missing", run, truststore.default(home))
+    assert trust_service.requests == []
+    assert run(truststore.default(home, public=True)) == expected
+    trust_service.requests.clear()
+    assert run(truststore.default(home, public=True)) == expected
+    assert trust_service.requests == []

@@ -206,7 +206,8 @@ async def _root(arguments: Namespace, context: Context, *, keyless: bool) -> Tru
     else:
         from sealgate import truststore
 
-        root = await truststore.default(context.environ, without=_unasked(arguments, keyless=keyless))
+        unasked = _unasked(arguments, keyless=keyless)
+        root = await truststore.default(context.environ, without=unasked, public=keyless)
     if own:
         root = root._replace(certificate_authorities=own)
     if arguments.timestamp_certificate_chain:
