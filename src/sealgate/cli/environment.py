@@ -53,7 +53,9 @@ VARIABLES = (
     Variable("CIRCLECI", "says that this is a job of CircleCI", "true"),
     Variable("GITHUB_ACTIONS", "says that this is a job of GitHub Actions", "true"),
     Variable("GITLAB_CI", "says that this is a job of GitLab", "true"),
-    Variable("GOOGLE_SERVICE_ACCOUNT_NAME", "is the account that Google Cloud gives an identity token of", "an account"),
+    Variable(
+        "GOOGLE_SERVICE_ACCOUNT_NAME", "is the account that Google Cloud gives an identity token of", "an account"
+    ),
     Variable("SEALGATE_SPIFFE_JWT_SVID", "is where a JWT-SVID lies, as spiffe-helper writes it", "a file"),
     Variable("SIGSTORE_ID_TOKEN", "is an identity token", "a token", secret=True),
     # Whom to believe
