@@ -80,6 +80,7 @@ MALFORMED = {
     "no issuer": make(iss=None),
     "a number as subject": make(sub=7),
     "a long subject": make(sub="x" * 2000),
+    "D08 dots": "." * 10_000_000,
     "large": "x" * (limits.TOKEN_BYTES + 1),
     "deep": f"{encode({'alg': 'RS256'})}.{encode(b'[' * 5000)}.x",
 }
