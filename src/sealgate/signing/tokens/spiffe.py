@@ -51,15 +51,16 @@ def _unavailable(what: str) -> IssuerUnavailableError:
 def _connect(endpoint: str) -> socket.socket:
     """A connection to `unix:PATH` or `tcp://ADDRESS:PORT` (SPIFFE_Workload_Endpoint.md, section 4)."""
     scheme, _, place = endpoint.partition(":")
+    where: str | tuple[str, int]
     if scheme == "unix":
-        connection, where = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), place.removeprefix("//")
+        family, where = socket.AF_UNIX, place.removeprefix("//")
     elif scheme == "tcp" and place.startswith("//"):
         host, _, port = place.removeprefix("//").rpartition(":")
-        host = host.strip("[]")
-        connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-        where = (host, int(port))  # type: ignore[assignment]
+        where = host.strip("[]"), int(port)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
     else:
         raise ValueError(scheme)
+    connection = socket.socket(family, socket.SOCK_STREAM)
     try:
         connection.settimeout(_SECONDS)
         connection.connect(where)
