@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         verify_all,
         verify_attestation,
     )
+    from sealgate.library.keyless import load_author
     from sealgate.library.keys import load_public_key, load_signer
     from sealgate.library.operations import Attachments
     from sealgate.oci.attachments import Attachment
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from sealgate.oci.reference import Reference
     from sealgate.signing.attest import Attestation
     from sealgate.signing.attest_blob import BlobAttestation
+    from sealgate.signing.author import Author
     from sealgate.signing.blob import BlobSignature
     from sealgate.signing.sign import Signature
     from sealgate.transport.message import Tls
@@ -85,6 +87,7 @@ _PLACES = {
     "Attachments": "sealgate.library.operations:Attachments",
     "AttestArguments": "sealgate.library.attestations:AttestArguments",
     "Attestation": "sealgate.signing.attest:Attestation",
+    "Author": "sealgate.signing.author:Author",
     "BlobAttestation": "sealgate.signing.attest_blob:BlobAttestation",
     "BlobSignature": "sealgate.signing.blob:BlobSignature",
     "Client": "sealgate.library.client:Client",
@@ -120,6 +123,7 @@ _PLACES = {
     "blocking": "sealgate.blocking",
     "copy": "sealgate.library.client:copy",
     "errors": "sealgate.errors",
+    "load_author": "sealgate.library.keyless:load_author",
     "load_public_key": "sealgate.library.keys:load_public_key",
     "load_signer": "sealgate.library.keys:load_signer",
     "parse_deny_list": "sealgate.verification.deny:parse",
@@ -138,6 +142,7 @@ __all__ = [
     "Attachments",
     "AttestArguments",
     "Attestation",
+    "Author",
     "BlobAttestation",
     "BlobSignature",
     "Client",
@@ -174,6 +179,7 @@ __all__ = [
     "blocking",
     "copy",
     "errors",
+    "load_author",
     "load_public_key",
     "load_signer",
     "parse_deny_list",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from sealgate import limits
 from sealgate.library import asked, operations
-from sealgate.library.driving import ANONYMOUS, Knowledge, Threads
+from sealgate.library.driving import ANONYMOUS, Knowledge, Threads, run_alone
 from sealgate.oci.host import RegistrySettings
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from sealgate.library.operations import Attachments, ImageName, Place
     from sealgate.signing.attest import Attestation
     from sealgate.signing.attest_blob import BlobAttestation
+    from sealgate.signing.author import Author
     from sealgate.signing.blob import BlobSignature
-    from sealgate.signing.sign import Signature
+    from sealgate.signing.sign import Format, Signature
     from sealgate.transport.flow import Flow
     from sealgate.transport.proxy import Proxies
     from sealgate.verification.attestation import Condition
@@ -255,7 +256,7 @@ def load_public_key(
     """The public key that a key reference names; see `sealgate.load_public_key`."""
     from sealgate.library import keys
 
-    return Threads(None).run(keys.public_key(reference, environ), seconds=seconds)
+    return run_alone(keys.public_key(reference, environ), seconds=seconds)
 
 
 def load_signer(
@@ -269,16 +270,40 @@ def load_signer(
     """The signer that a key reference names; see `sealgate.load_signer`."""
     from sealgate.library import keys
 
-    return Threads(None).run(keys.signer(reference, password, digest_algorithm, environ), seconds=seconds)
+    return run_alone(keys.signer(reference, password, digest_algorithm, environ), seconds=seconds)
 
 
-def sign_blob(source: BlobSource, *, key: Signer | PrivateKey, unsafe_image_payload: bool = False) -> BlobSignature:
+def load_author(
+    token: str,
+    *,
+    signing_config: bytes,
+    trusted_root: bytes | None,
+    formats: Iterable[Format] = ("bundle",),
+    audience: str = "sigstore",
+    algorithm: str = "ecdsa-sha2-256-nistp256",
+    seconds: float = limits.TOTAL_SECONDS,
+) -> Author:
+    """Somebody who signs with a certificate; see `sealgate.load_author`."""
+    from sealgate.library import keyless
+
+    made = keyless.author(
+        token,
+        signing_config=signing_config,
+        trusted_root=trusted_root,
+        formats=formats,
+        audience=audience,
+        algorithm=algorithm,
+    )
+    return run_alone(made, seconds=seconds)
+
+
+def sign_blob(
+    source: BlobSource, *, key: Signer | PrivateKey | Author, unsafe_image_payload: bool = False
+) -> BlobSignature:
     """Sign a file; see `sealgate.sign_blob`."""
     from sealgate.library import blobs
 
-    return Threads(None).run(
-        blobs.signing(source, key, unsafe_image_payload=unsafe_image_payload), seconds=blobs.SECONDS
-    )
+    return run_alone(blobs.signing(source, key, unsafe_image_payload=unsafe_image_payload), seconds=blobs.SECONDS)
 
 
 def verify_blob(
@@ -303,17 +328,17 @@ def verify_blob(
         deny=deny,
         digest_algorithm=digest_algorithm,
     )
-    return Threads(None).run(judged, seconds=blobs.SECONDS)
+    return run_alone(judged, seconds=blobs.SECONDS)
 
 
 def attest_blob(
-    *sources: BlobSource, key: Signer | PrivateKey, predicate: Predicate, predicate_type: str
+    *sources: BlobSource, key: Signer | PrivateKey | Author, predicate: Predicate, predicate_type: str
 ) -> BlobAttestation:
     """Sign one Statement about files; see `sealgate.attest_blob`."""
     from sealgate.library import attestations, blobs
 
     made = attestations.attesting_blob(sources, key, predicate, predicate_type)
-    return Threads(None).run(made, seconds=blobs.SECONDS)
+    return run_alone(made, seconds=blobs.SECONDS)
 
 
 def verify_blob_attestation(
@@ -343,4 +368,4 @@ def verify_blob_attestation(
         digest_algorithm=digest_algorithm,
         unsafe_any_subject=unsafe_any_subject,
     )
-    return Threads(None).run(judged, seconds=blobs.SECONDS)
+    return run_alone(judged, seconds=blobs.SECONDS)

@@ -37,6 +37,9 @@ async def right(key: sealgate.PublicKey, signer: sealgate.Signer, private: sealg
         assert_type(await client.verify("a/b:c", keys=[key], require="all"), sealgate.Verdict)
     assert_type(await sealgate.load_public_key("cosign.pub"), sealgate.PublicKey)
     assert_type(await sealgate.load_signer("cosign.key", password=b"pw"), sealgate.Signer)
+    author = await sealgate.load_author("token", signing_config=b"", trusted_root=None)
+    assert_type(author, sealgate.Author)
+    assert_type(await sealgate.sign("a/b:c", keys=[author]), list[sealgate.Signature])
 
 
 def right_blocking(key: sealgate.PublicKey) -> None:
@@ -61,6 +64,7 @@ async def wrong(key: sealgate.PublicKey, private: sealgate.PrivateKey) -> None:
     await sealgate.verify("a/b:c", keys=[private], require="any")  # type: ignore[list-item]
     await sealgate.verify("a/b:c", keys=[key], require="any", annotation={})  # type: ignore[call-arg]
     await sealgate.sign("a/b:c", keys=[key])  # type: ignore[list-item]
+    await sealgate.load_author("token", signing_config=b"")  # type: ignore[call-arg]
     await sealgate.sign("a/b:c", keys=[private], formats=["notation"])  # type: ignore[list-item]
     blocking.verify("a/b:c", keys=[key])  # type: ignore[call-arg]
     sealgate.nothing_of_this_name  # type: ignore[attr-defined]  # noqa: B018

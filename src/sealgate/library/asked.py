@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sealgate.keys.algorithms import HashName
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import Signer
+    from sealgate.signing.author import Author
     from sealgate.signing.sign import Format, SignOptions
     from sealgate.verification.deny import DenyList
     from sealgate.verification.requirement import Requirement
@@ -58,7 +59,7 @@ class VerifyArguments(TypedDict):
 class SignArguments(TypedDict):
     """How `sign` signs."""
 
-    keys: Iterable[Signer | PrivateKey]
+    keys: Iterable[Signer | PrivateKey | Author]
     """Every one of them signs. At least one."""
     formats: NotRequired[Iterable[Format]]
     """`"bundle"` (a referrer, the default), `"legacy"` (the `.sig` tag, for cosign 2.x), or both."""
@@ -150,15 +151,19 @@ def requirement(keys: Keys, require: Require) -> Requirement:
     return requirements.at_least(require, parts)
 
 
-def signers(keys: Iterable[Signer | PrivateKey]) -> list[Signer]:
+def signers(keys: Iterable[Signer | PrivateKey | Author]) -> list[Signer | Author]:
     """The signers, each key once. Raises `UsageError` for none, `TypeError` for what cannot sign."""
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import PrivateKeySigner
+    from sealgate.signing.author import Author
 
-    found: dict[bytes, Signer] = {}
+    found: dict[bytes, Signer | Author] = {}
     for key in keys:
+        if isinstance(key, Author):
+            found.setdefault(key.signer.public_key.spki, key)
+            continue
         if isinstance(key, (str, bytes, PublicKey)) or not hasattr(key, "sign"):
-            raise TypeError("keys are Signers or PrivateKeys; load_signer reads one from a file")
+            raise TypeError("keys are Signers, PrivateKeys or Authors; load_signer reads one from a file")
         signer: Signer = PrivateKeySigner(key) if isinstance(key, PrivateKey) else key
         found.setdefault(signer.public_key.spki, signer)
     if not found:
@@ -168,7 +173,7 @@ def signers(keys: Iterable[Signer | PrivateKey]) -> list[Signer]:
 
 def signing(
     *,
-    keys: Iterable[Signer | PrivateKey],
+    keys: Iterable[Signer | PrivateKey | Author],
     formats: Iterable[Format] = ("bundle",),
     annotations: Mapping[str, str] | None = None,
     recursive: bool = False,
@@ -178,7 +183,7 @@ def signing(
     docker_media_types: bool = False,
     tag_prefix: str = "",
     settle: float | None = None,
-) -> tuple[list[Signer], SignOptions]:
+) -> tuple[list[Signer | Author], SignOptions]:
     """`SignArguments` as the engine takes them. Raises `UsageError` for what cannot be meant, `TypeError` for wrong types."""
     from sealgate.signing.publish import Settling
     from sealgate.signing.sign import SignOptions
