@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from sealgate.library.attestations import AttestArguments, Predicate, VerifyAttestationArguments
     from sealgate.library.blobs import BlobSource
     from sealgate.library.operations import Attachments, ImageName, Place
+    from sealgate.library.trust import TrustArguments
     from sealgate.signing.attest import Attestation
     from sealgate.signing.attest_blob import BlobAttestation
     from sealgate.signing.blob import BlobSignature
     from sealgate.signing.sign import Signature
     from sealgate.transport.flow import Flow
     from sealgate.transport.proxy import Proxies
+    from sealgate.trust.root import TrustRoot
     from sealgate.verification.attestation import Condition
     from sealgate.verification.deny import DenyList
     from sealgate.verification.verdict import Verdict
@@ -46,6 +48,7 @@ __all__ = [
     "attest_blob",
     "load_public_key",
     "load_signer",
+    "load_trust_root",
     "resolve",
     "sign",
     "sign_blob",
@@ -252,6 +255,18 @@ def load_signer(
     return Threads(None).run(keys.signer(reference, password, digest_algorithm, environ), seconds=seconds)
 
 
+def load_trust_root(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    seconds: float = limits.TOTAL_SECONDS,
+) -> TrustRoot:
+    """The trust root in a file, or the one that an environment names; see `sealgate.load_trust_root`."""
+    from sealgate.library import trust
+
+    return Threads(None).run(trust.loading(path, environ), seconds=seconds)
+
+
 def sign_blob(source: BlobSource, *, key: Signer | PrivateKey, unsafe_image_payload: bool = False) -> BlobSignature:
     """Sign a file; see `sealgate.sign_blob`."""
     from sealgate.library import blobs
@@ -266,10 +281,11 @@ def verify_blob(
     *,
     bundles: Iterable[bytes] = (),
     signatures: Iterable[bytes] = (),
-    keys: Keys,
+    keys: Keys | None = None,
     require: Require,
     deny: DenyList | None = None,
     digest_algorithm: HashName | None = None,
+    **trusting: Unpack[TrustArguments],
 ) -> Verdict:
     """Verify a file; see `sealgate.verify_blob`."""
     from sealgate.library import blobs
@@ -282,6 +298,7 @@ def verify_blob(
         require=require,
         deny=deny,
         digest_algorithm=digest_algorithm,
+        **trusting,
     )
     return Threads(None).run(judged, seconds=blobs.SECONDS)
 
@@ -301,12 +318,13 @@ def verify_blob_attestation(
     *,
     attestations: Iterable[bytes],
     predicate_type: str,
-    keys: Keys,
+    keys: Keys | None = None,
     require: Require,
     conditions: Sequence[Condition] = (),
     deny: DenyList | None = None,
     digest_algorithm: HashName | None = None,
     unsafe_any_subject: bool = False,
+    **trusting: Unpack[TrustArguments],
 ) -> Verdict:
     """Verify what was signed about a file; see `sealgate.verify_blob_attestation`."""
     from sealgate.library import attestations as attesting
@@ -322,5 +340,6 @@ def verify_blob_attestation(
         deny=deny,
         digest_algorithm=digest_algorithm,
         unsafe_any_subject=unsafe_any_subject,
+        **trusting,
     )
     return Threads(None).run(judged, seconds=blobs.SECONDS)
