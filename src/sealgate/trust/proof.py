@@ -109,6 +109,7 @@ def prove(signed: Signed, leaf: Leaf | None, material: Material, demand: Demand)
     moments = _moments(signed, material, demand, logs, checks)  # (B)
     _log_keys_in_use(logs, moments, demand, checks)
     if leaf is not None:
+        _claims(leaf, logs, demand, checks)
         paths = _paths(leaf, moments, demand, checks)  # (C)
         _scts(leaf, paths, material, demand, checks)  # (D)
     return Proof(tuple(checks), logs, moments)
@@ -239,6 +240,14 @@ def _log_keys_in_use(
 
 
 # -- (C) and (D) the certificate
+
+
+def _claims(leaf: Leaf, logs: tuple[LogProof, ...], demand: Demand, checks: list[Check]) -> None:
+    """A time beside an entry that nothing signs proves nothing; but one outside the certificate's is wrong (client-spec A.6)."""
+    for proof in logs:
+        if proof.claimed is not None and not leaf.not_before <= proof.claimed <= leaf.not_after:
+            message = f"is said to be logged at {utc(proof.claimed)}, when its certificate was not valid"
+            checks.append(Check("log-time-outside", "failed" if demand.log else "skipped", message))
 
 
 def _paths(leaf: Leaf, moments: tuple[Moment, ...], demand: Demand, checks: list[Check]) -> list[Path]:
