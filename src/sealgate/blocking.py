@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sealgate.library.attestations import AttestArguments, Predicate, VerifyAttestationArguments
     from sealgate.library.blobs import BlobSource
     from sealgate.library.operations import Attachments, ImageName, Place
+    from sealgate.library.trust import TrustArguments
     from sealgate.signing.attest import Attestation
     from sealgate.signing.attest_blob import BlobAttestation
     from sealgate.signing.author import Author
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sealgate.signing.sign import Format, Signature
     from sealgate.transport.flow import Flow
     from sealgate.transport.proxy import Proxies
+    from sealgate.trust.root import TrustRoot
     from sealgate.verification.attestation import Condition
     from sealgate.verification.deny import DenyList
     from sealgate.verification.verdict import Verdict
@@ -49,6 +51,7 @@ __all__ = [
     "copy",
     "load_public_key",
     "load_signer",
+    "load_trust_root",
     "resolve",
     "sign",
     "sign_blob",
@@ -297,6 +300,18 @@ def load_author(
     return run_alone(made, seconds=seconds)
 
 
+def load_trust_root(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    seconds: float = limits.TOTAL_SECONDS,
+) -> TrustRoot:
+    """The trust root in a file, or the one that an environment names; see `sealgate.load_trust_root`."""
+    from sealgate.library import trust
+
+    return run_alone(trust.loading(path, environ), seconds=seconds)
+
+
 def sign_blob(
     source: BlobSource, *, key: Signer | PrivateKey | Author, unsafe_image_payload: bool = False
 ) -> BlobSignature:
@@ -311,10 +326,11 @@ def verify_blob(
     *,
     bundles: Iterable[bytes] = (),
     signatures: Iterable[bytes] = (),
-    keys: Keys,
+    keys: Keys | None = None,
     require: Require,
     deny: DenyList | None = None,
     digest_algorithm: HashName | None = None,
+    **trusting: Unpack[TrustArguments],
 ) -> Verdict:
     """Verify a file; see `sealgate.verify_blob`."""
     from sealgate.library import blobs
@@ -327,6 +343,7 @@ def verify_blob(
         require=require,
         deny=deny,
         digest_algorithm=digest_algorithm,
+        **trusting,
     )
     return run_alone(judged, seconds=blobs.SECONDS)
 
@@ -346,12 +363,13 @@ def verify_blob_attestation(
     *,
     attestations: Iterable[bytes],
     predicate_type: str,
-    keys: Keys,
+    keys: Keys | None = None,
     require: Require,
     conditions: Sequence[Condition] = (),
     deny: DenyList | None = None,
     digest_algorithm: HashName | None = None,
     unsafe_any_subject: bool = False,
+    **trusting: Unpack[TrustArguments],
 ) -> Verdict:
     """Verify what was signed about a file; see `sealgate.verify_blob_attestation`."""
     from sealgate.library import attestations as attesting
@@ -367,5 +385,6 @@ def verify_blob_attestation(
         deny=deny,
         digest_algorithm=digest_algorithm,
         unsafe_any_subject=unsafe_any_subject,
+        **trusting,
     )
     return run_alone(judged, seconds=blobs.SECONDS)

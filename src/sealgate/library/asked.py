@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 from sealgate import limits
 from sealgate.errors import UsageError
 from sealgate.keys.algorithms import PublicKey
+from sealgate.library import trust as trusting
+from sealgate.library.trust import TrustArguments
 from sealgate.verification import deny as deny_lists
 from sealgate.verification import requirement as requirements
 from sealgate.verification.verify import Wanted
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
     from sealgate.keys.signer import Signer
     from sealgate.signing.author import Author
     from sealgate.signing.sign import Format, SignOptions
+    from sealgate.trust.identity import IdentityPattern
+    from sealgate.trust.root import TrustRoot
     from sealgate.verification.deny import DenyList
-    from sealgate.verification.requirement import Requirement
+    from sealgate.verification.requirement import IdentifiedAs, Requirement
+    from sealgate.verification.signer import Trust
 
 Keys = Iterable[PublicKey] | Mapping[str, PublicKey]
 """Public keys; a mapping gives them the names that verdicts call them by (else their fingerprints)."""
@@ -33,13 +38,13 @@ Require = Literal["any", "all"] | int
 """How many of the keys must have signed."""
 
 
-class VerifyArguments(TypedDict):
-    """What `verify` and `verify_all` ask of every image."""
+class VerifyArguments(TrustArguments):
+    """What `verify` and `verify_all` ask of every image. Of `keys` and `identities` there must be one at least."""
 
-    keys: Keys
-    """Who may have signed: `PublicKey`s, or a mapping of names to them. At least one."""
+    keys: NotRequired[Keys]
+    """Who may have signed: `PublicKey`s, or a mapping of names to them."""
     require: Require
-    """How many of them must have signed: `"any"`, `"all"`, or a number from 1 to how many different keys there are."""
+    """How many of keys and identities must have signed: `"any"`, `"all"`, or a number from 1 to how many there are."""
     annotations: NotRequired[Mapping[str, str]]
     """Must all be signed with the image, in one signature."""
     deny: NotRequired[DenyList | None]
@@ -96,8 +101,13 @@ class CopyArguments(TypedDict):
 
 def wanted(
     *,
-    keys: Keys,
+    keys: Keys | None = None,
     require: Require,
+    identities: Iterable[IdentityPattern] = (),
+    trust_root: TrustRoot | None = None,
+    use_signed_timestamps: bool = False,
+    unsafe_ignore_log: bool = False,
+    unsafe_ignore_sct: bool = False,
     annotations: Mapping[str, str] | None = None,
     deny: DenyList | None = None,
     recursive: bool = False,
@@ -109,8 +119,18 @@ def wanted(
     """`VerifyArguments` as the engine takes them. Raises `UsageError` for what cannot be meant, `TypeError` for wrong types."""
     if recursive and platform is not None:
         raise UsageError("recursive and platform do not go together")
+    required, trust = required_of(
+        keys,
+        require,
+        identities=identities,
+        trust_root=trust_root,
+        use_signed_timestamps=use_signed_timestamps,
+        unsafe_ignore_log=unsafe_ignore_log,
+        unsafe_ignore_sct=unsafe_ignore_sct,
+    )
     return Wanted(
-        requirement=requirement(keys, require),
+        requirement=required,
+        trust=trust,
         deny=deny_list(deny),
         annotations=_annotations(annotations),
         tag_prefix=tag_prefix,
@@ -130,8 +150,31 @@ def deny_list(given: DenyList | None) -> DenyList:
     return given
 
 
-def requirement(keys: Keys, require: Require) -> Requirement:
-    """`keys` and `require` as one expression. Raises as `wanted`."""
+def required_of(
+    keys: Keys | None,
+    require: Require,
+    *,
+    identities: Iterable[IdentityPattern] = (),
+    trust_root: TrustRoot | None = None,
+    use_signed_timestamps: bool = False,
+    unsafe_ignore_log: bool = False,
+    unsafe_ignore_sct: bool = False,
+) -> tuple[Requirement, Trust | None]:
+    """Who must have signed as one expression, and what is asked for beside the signatures. Raises as `wanted`."""
+    found = trusting.identified(identities)
+    if keys is None and not found:
+        raise TypeError("keys or identities: nothing says who must have signed")
+    trust = trusting.trust(
+        found,
+        trust_root=trust_root,
+        use_signed_timestamps=use_signed_timestamps,
+        unsafe_ignore_log=unsafe_ignore_log,
+        unsafe_ignore_sct=unsafe_ignore_sct,
+    )
+    return _requirement(() if keys is None else keys, found, require), trust
+
+
+def _requirement(keys: Keys, identities: Iterable[IdentifiedAs], require: Require) -> Requirement:
     if isinstance(keys, Mapping):
         named = [(str(name), key) for name, key in keys.items()]
     elif isinstance(keys, (str, bytes)):
@@ -141,7 +184,8 @@ def requirement(keys: Keys, require: Require) -> Requirement:
     for _, key in named:
         if not isinstance(key, PublicKey):
             raise TypeError(f"a PublicKey is needed to verify, not {type(key).__name__}")
-    parts = [requirements.SignedBy(key, name) for name, key in named]
+    parts: list[Requirement] = [requirements.SignedBy(key, name) for name, key in named]
+    parts += identities
     if require == "any":
         return requirements.any_of(parts)
     if require == "all":

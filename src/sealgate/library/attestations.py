@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sealgate.keys.signer import Signer
     from sealgate.library.asked import Keys, Require
     from sealgate.library.operations import ImageName, Place
+    from sealgate.library.trust import TrustArguments
     from sealgate.signing.attest import Attestation, Wording
     from sealgate.signing.attest_blob import BlobAttestation
     from sealgate.signing.author import Author
@@ -207,12 +208,13 @@ def verifying_blob(
     *,
     attestations: Iterable[bytes],
     predicate_type: str,
-    keys: Keys,
+    keys: Keys | None,
     require: Require,
     conditions: Sequence[Condition],
     deny: DenyList | None,
     digest_algorithm: HashName | None,
     unsafe_any_subject: bool,
+    **trusting: Unpack[TrustArguments],
 ) -> flow.Flow[Verdict]:
     """As `verify_blob_attestation`, as a flow."""
     if isinstance(attestations, (bytes, str)):
@@ -221,7 +223,8 @@ def verifying_blob(
     if len(evidence) > limits.ATTACHMENTS:
         raise UsageError(f"more than {limits.ATTACHMENTS} attestations")
     attested = _attested(predicate_type, conditions, unsafe_any_subject=unsafe_any_subject)
-    requirement, denied = asked.requirement(keys, require), asked.deny_list(deny)
+    requirement, trust = asked.required_of(keys, require, **trusting)
+    denied = asked.deny_list(deny)
 
     def verify() -> Verdict:
         if isinstance(source, Digest):
@@ -231,7 +234,7 @@ def verifying_blob(
             name, digest = found.name, found.digest
         return blob_attestations.verify(
             name, digest, evidence,
-            requirement=requirement, attested=attested, deny=denied, hash_name=digest_algorithm, trust=None,
+            requirement=requirement, attested=attested, deny=denied, hash_name=digest_algorithm, trust=trust,
         )  # fmt: skip
 
     return flow.call(verify)
@@ -262,12 +265,13 @@ async def verify_blob_attestation(
     *,
     attestations: Iterable[bytes],
     predicate_type: str,
-    keys: Keys,
+    keys: Keys | None = None,
     require: Require,
     conditions: Sequence[Condition] = (),
     deny: DenyList | None = None,
     digest_algorithm: HashName | None = None,
     unsafe_any_subject: bool = False,
+    **trusting: Unpack[TrustArguments],
 ) -> Verdict:
     """Verify what was signed about a file (its path, its content as bytes, or its digest).
 
@@ -286,5 +290,6 @@ async def verify_blob_attestation(
         deny=deny,
         digest_algorithm=digest_algorithm,
         unsafe_any_subject=unsafe_any_subject,
+        **trusting,
     )
     return await run_alone_beside(judged, seconds=SECONDS)

@@ -14,11 +14,13 @@ from sealgate.verification import blob as blobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from typing import Unpack
 
     from sealgate.keys.algorithms import HashName
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import Signer
     from sealgate.library.asked import Keys, Require
+    from sealgate.library.trust import TrustArguments
     from sealgate.signing.author import Author
     from sealgate.signing.blob import BlobSignature
     from sealgate.verification.deny import DenyList
@@ -55,10 +57,11 @@ def verifying(
     *,
     bundles: Iterable[bytes],
     signatures: Iterable[bytes],
-    keys: Keys,
+    keys: Keys | None,
     require: Require,
     deny: DenyList | None,
     digest_algorithm: HashName | None,
+    **trusting: Unpack[TrustArguments],
 ) -> flow.Flow[Verdict]:
     """As `verify_blob`, as a flow."""
     if isinstance(bundles, (bytes, str)) or isinstance(signatures, (bytes, str)):
@@ -68,7 +71,7 @@ def verifying(
     evidence += [blobs.parse_signature(raw, f"signature #{number}") for number, raw in enumerate(signatures, 1)]
     if len(evidence) > limits.ATTACHMENTS:
         raise UsageError(f"more than {limits.ATTACHMENTS} signatures")
-    requirement = asked.requirement(keys, require)
+    requirement, trust = asked.required_of(keys, require, **trusting)
 
     def verify() -> Verdict:
         return blobs.verify(
@@ -77,7 +80,7 @@ def verifying(
             requirement=requirement,
             deny=denied,
             hash_name=digest_algorithm,
-            trust=None,
+            trust=trust,
         )
 
     return flow.call(verify)
@@ -113,14 +116,15 @@ async def verify_blob(
     *,
     bundles: Iterable[bytes] = (),
     signatures: Iterable[bytes] = (),
-    keys: Keys,
+    keys: Keys | None = None,
     require: Require,
     deny: DenyList | None = None,
     digest_algorithm: HashName | None = None,
+    **trusting: Unpack[TrustArguments],
 ) -> Verdict:
     """Verify a file (its path, or its content as bytes) with what was signed: `bundles`, or bare `signatures` (base64 or raw).
 
-    `keys`, `require`, `deny` and `digest_algorithm` as in `verify`. The verdict's `image` is the file's name. Raises
+    `keys`, `require`, `identities`, `trust_root` and what goes with it, `deny` and `digest_algorithm` as in `verify`. The verdict's `image` is the file's name. Raises
     `NotFoundError` and `UsageError` for a file that cannot be read, `LimitError` for one that is too large.
     """
     from sealgate.library.driving import run_alone_beside
@@ -133,6 +137,7 @@ async def verify_blob(
         require=require,
         deny=deny,
         digest_algorithm=digest_algorithm,
+        **trusting,
     )
     return await run_alone_beside(judged, seconds=SECONDS)
 
