@@ -8,6 +8,7 @@ Source: Kyverno, api/kyverno/v1: spec_types.go, rule_types.go, image_verificatio
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,7 +22,7 @@ from sealgate.policy import (
     kyverno_variables,
     patterns,
 )
-from sealgate.policy.fields import Fields
+from sealgate.policy.fields import Fields, located
 from sealgate.policy.kyverno_attestors import Asking
 from sealgate.policy.kyverno_object import Applies
 from sealgate.policy.model import STRICTNESS, Count, Credentials, Digests, Note, Override, Rule, Static
@@ -261,7 +262,7 @@ def _block(fields: Fields, name: str, policy: _Policy, applies: Applies, *, vers
     told = [(each, "imageReferences", False) for each in images] + [(each, "skipImageReferences", True) for each in skip]
     for pattern, place, excuse in told:
         where = fields.at("image") if pattern == legacy_image and not excuse else fields.at(place)
-        patterns.expression(pattern, "kyverno", excuse=excuse)
+        located(functools.partial(patterns.expression, pattern, "kyverno", excuse=excuse), where)
         for code, message in patterns.weaknesses(pattern, "kyverno", excuse=excuse):
             policy.note(code, message, where)
     legacy = _legacy(fields, policy)

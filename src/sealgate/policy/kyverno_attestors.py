@@ -8,20 +8,20 @@ Source: Kyverno, api/kyverno/v1/image_verification_types.go: AttestorSet, Attest
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from sealgate import limits
 from sealgate.errors import (
     InvalidReferenceError,
-    KeyMaterialError,
     PolicyInvalidError,
     PolicyUnsupportedError,
     UsageError,
 )
 from sealgate.oci.reference import parse_repository
 from sealgate.policy import attestors, globs, kyverno_trust
-from sealgate.policy.fields import Fields
+from sealgate.policy.fields import Fields, located
 from sealgate.policy.model import Attestor, Count, Note
 from sealgate.trust.failure import TrustFailure
 from sealgate.verification.requirement import IdentifiedAs
@@ -43,7 +43,6 @@ _MISPLACED = {
     "subject": "keyless", "issuerRegExp": "keyless", "subjectRegExp": "keyless", "roots": "keyless",
     "additionalExtensions": "keyless", "count": "the attestor set, beside entries",
 }  # fmt: skip
-_V1_EXTENSIONS = {"oidcIssuer": None}
 SHORT_HASHES: dict[str, HashName] = {"sha256": "sha256", "sha384": "sha384", "sha512": "sha512"}
 
 
@@ -205,9 +204,8 @@ def _keys(fields: Fields, common: _Common) -> list[Expression]:
     made: list[Expression] = []
     for index, key in enumerate(found):
         place = common.place if len(found) == 1 else f"{common.place}[{index}]"
-        made.append(
-            attestors.of_key(key, name=key.fingerprint, where=place, log=log, hash_name=hash_name, **common.rest())
-        )
+        ask = functools.partial(attestors.of_key, key, name=key.fingerprint, where=place, log=log, hash_name=hash_name)
+        made.append(located(functools.partial(ask, **common.rest()), fields.where))
     _tell_log(made, log, common, fields.where)
     return made
 
@@ -236,7 +234,7 @@ def _of_secret(namespace: str, name: str, where: str, common: _Common) -> list[P
             f"{where}: a Policy of the namespace {owner} may not read the Secret {namespace}/{name}",
             hint="a Secret of its own namespace, or a ClusterPolicy",
         )
-    data = common.asking.context.references.secret(namespace, name)
+    data = located(lambda: common.asking.context.references.secret(namespace, name), where)
     raw = data.get("cosign.pub")
     if raw is None:
         raise PolicyInvalidError(f"{where}: the Secret {namespace}/{name} has no cosign.pub")
@@ -264,10 +262,9 @@ def _certificates(fields: Fields, common: _Common) -> list[Expression]:
         log = kyverno_trust.read(fields, common.asking.context.settings, common.text)
         message = "signatures by the certificate's key count, also when the certificate has expired"
         common.note("difference", message, fields.at("cert"))
-        made: Expression = attestors.of_key(
-            key, name=f"certificate with key {key.fingerprint}", where=common.place, log=log, hash_name=common.hash_name,
-            **common.rest(),
-        )  # fmt: skip
+        ask = functools.partial(attestors.of_key, key, name=f"certificate with key {key.fingerprint}", where=common.place)
+        ask = functools.partial(ask, log=log, hash_name=common.hash_name, **common.rest())
+        made: Expression = located(ask, fields.where)
         _tell_log([made], log, common, fields.where)
         return [made]
     log = kyverno_trust.read(fields, common.asking.context.settings, common.text, roots=chain)
@@ -375,7 +372,8 @@ def _anchored(regexp: str) -> bool:
 
 
 def _of_identity(identity: IdentifiedAs, log: Log, common: _Common, where: str) -> Attestor:
-    made = attestors.of_identities([identity], name=identity.name, where=common.place, log=log, **common.rest())
+    ask = functools.partial(attestors.of_identities, [identity], name=identity.name, where=common.place, log=log)
+    made = located(functools.partial(ask, **common.rest()), where)
     _tell_log([made], log, common, where)
     trust = made.wanted.trust
     if trust is not None and not trust.demand.sct:
@@ -396,8 +394,3 @@ def _tell_log(made: list[Expression], log: Log, common: _Common, where: str) -> 
                 why = "the policy ignores logs" if log.ignore_log else "no log is believed in, or the operator ignores them"
                 common.note("tlog-not-asked", f"no log entry is asked for: {why}", where)
             return
-
-
-def load_error(error: KeyMaterialError, where: str) -> PolicyInvalidError:
-    """An error of key material as one of the policy."""
-    return PolicyInvalidError(f"{where}: {error.message}", hint=error.hint)

@@ -9,12 +9,13 @@ Sources: Kyverno, policy reference, "Validate rules"; kyverno/policies: restrict
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sealgate.errors import PolicyInvalidError, PolicyUndecidedError, PolicyUnsupportedError
 from sealgate.policy import patterns
-from sealgate.policy.fields import Fields
+from sealgate.policy.fields import Fields, located
 from sealgate.policy.kyverno_conditions import Condition, block
 from sealgate.policy.kyverno_jmespath import EvaluationError, Unknown
 from sealgate.policy.model import Digests, Static
@@ -91,10 +92,10 @@ def read(rule: Fields, name: str, policy: _Policy, applies: Applies) -> list[Rul
 
 def _tell(found: tuple[str, ...], policy: _Policy, where: str, *, excuse: bool) -> None:
     for pattern in found:
-        patterns.expression(pattern, "kyverno", excuse=excuse)
+        located(functools.partial(patterns.expression, pattern, "kyverno", excuse=excuse), where)
         _, tag, digest = patterns.split(pattern)
         if (tag is not None and tag.strip("*")) or digest is not None:
-            raise PolicyUnsupportedError(f"{where}: {pattern!r} is about tags; {_HINT}")
+            raise PolicyUnsupportedError(f"{where}: {pattern!r} is about tags, which is not evaluated here", hint=_HINT)
         for code, message in patterns.weaknesses(pattern, "kyverno", excuse=excuse):
             policy.note(code, message, where)
 

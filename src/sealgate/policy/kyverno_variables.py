@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits
 from sealgate.errors import PolicyInvalidError, PolicyUndecidedError, PolicyUnsupportedError
-from sealgate.policy.fields import Fields
+from sealgate.policy.fields import Fields, located
 from sealgate.policy.kyverno_jmespath import EvaluationError, Expression, Unknown, as_text
 
 if TYPE_CHECKING:
@@ -312,6 +312,6 @@ def _config_map(name: str, fields: Fields, context: Context, owner: str | None, 
         raise PolicyInvalidError(
             f"{fields.where}: a Policy of the namespace {owner} may not read the ConfigMap {namespace}/{map_name}"
         )
-    data = context.references.config_map(namespace, map_name)
+    data = located(lambda: context.references.config_map(namespace, map_name), fields.where)
     value = {"data": dict(data), "metadata": {"name": map_name, "namespace": namespace}}
     return fields.done(_Entry(name, Template(value), None, None))

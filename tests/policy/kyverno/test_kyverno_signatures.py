@@ -206,16 +206,19 @@ class TestKeys:
             assert codes(one(load(policy(block(entry))), registry, f"{TEAM}/signed:1.0")) == [code]
 
 
+@pytest.fixture(scope="module")
+def annotated(registry, good):
+    """Images with annotations in one signature, and in two."""
+    registry.push(f"{TEAM}/annotated")
+    registry.sign(f"{TEAM}/annotated", good, annotations={"env": "prod-eu", "team": "x"})
+    registry.push(f"{TEAM}/apart")
+    registry.sign(f"{TEAM}/apart", good, annotations={"env": "prod-eu"})
+    registry.sign(f"{TEAM}/apart", good, annotations={"team": "x"})
+
+
+@pytest.mark.usefixtures("annotated")
 class TestAnnotations:
     """Annotations of entries."""
-
-    @pytest.fixture(scope="class", autouse=True)
-    def annotated(self, registry, good):
-        registry.push(f"{TEAM}/annotated")
-        registry.sign(f"{TEAM}/annotated", good, annotations={"env": "prod-eu", "team": "x"})
-        registry.push(f"{TEAM}/apart")
-        registry.sign(f"{TEAM}/apart", good, annotations={"env": "prod-eu"})
-        registry.sign(f"{TEAM}/apart", good, annotations={"team": "x"})
 
     @pytest.mark.parametrize(
         ("wanted", "code"),
