@@ -16,6 +16,7 @@ from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 from sealgate.policy import (
     kyverno_attestors,
     kyverno_conditions,
+    kyverno_deny,
     kyverno_extractors,
     kyverno_match,
     kyverno_validate,
@@ -336,9 +337,13 @@ def _demand(fields: Fields, asking: Asking, legacy: Fields | None, digests: Dige
     parts: list[Expression] = []
     if fields.has("attestors") or (legacy is not None and not attestations):
         parts += [each for source in sources for each in kyverno_attestors.sets(source, asking, "")]
+    named: list[tuple[str | None, tuple[Expression, ...]]] = []
     for index, each in enumerate(attestations):
-        parts += _attestation(each, fields, asking, legacy, f".attestations[{index}]")
-    fields.unsupported("validate", "conditions of validate.deny are not evaluated here", hint="attestations[].conditions")
+        name = each.text("name")
+        named.append((name, _attestation(each, fields, asking, legacy, f".attestations[{index}]")))
+        parts += named[-1][1]
+    deny = kyverno_deny.read(fields, named, asking.scope)
+    parts += [deny] if deny is not None else []
     if parts:
         return Count(len(parts), tuple(parts))
     if digests.required:
@@ -353,7 +358,6 @@ def _demand(fields: Fields, asking: Asking, legacy: Fields | None, digests: Dige
 def _attestation(
     fields: Fields, block: Fields, asking: Asking, legacy: Fields | None, place: str
 ) -> tuple[Expression, ...]:
-    fields.ignored("name")
     kind, old = fields.text("type"), fields.text("predicateType")
     if kind is not None and old is not None and kind != old:
         raise PolicyInvalidError(f"{fields.where}: type and predicateType differ", hint="predicateType is the older name")
