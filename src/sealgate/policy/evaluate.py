@@ -172,6 +172,10 @@ async def _image(index: Index, workload: Workload, placed: Placed, judge: Judge,
     rulings += unmatched
     if not asked:
         return base._replace(rulings=tuple(rulings))
+    forbidden = [rule for rule in asked if _forbids(rule, workload)]
+    if forbidden:  # a registry that a policy forbids is not asked for anything
+        rulings += [_ruled(rule, workload, {}, {}) for rule in forbidden]
+        return base._replace(rulings=tuple(rulings))
     try:
         digest = reference.digest or await judge.resolve(reference)  # (4)
         if reference.digest is not None and any(models.attestors(rule.demand) == () for rule in asked):
@@ -190,6 +194,12 @@ async def _image(index: Index, workload: Workload, placed: Placed, judge: Judge,
         else:
             rulings.append(_ruled(rule, workload, by_identity, subject))
     return base._replace(digest=digest, rulings=tuple(rulings))
+
+
+def _forbids(rule: Rule, workload: Workload) -> bool:
+    """Whether the rule denies every image that it is about, whatever hangs on it."""
+    static = isinstance(rule.demand, models.Static) and not rule.demand.passes
+    return static and _action(rule, workload) == "enforce"
 
 
 def _ruled(rule: Rule, workload: Workload, found: dict[str, Verdict], subject: dict[str, object]) -> Ruling:

@@ -31,7 +31,6 @@ from sealgate.policy.reading import Loaded
 from sealgate.verification.attestation import Attested
 
 if TYPE_CHECKING:
-    from sealgate.policy.kyverno_variables import Scope
     from sealgate.policy.model import Action, Expression
     from sealgate.policy.reading import Context, Source
 
@@ -91,7 +90,9 @@ def read(source: Source, context: Context) -> Loaded:
     """The rules of a policy. Raises `PolicyInvalidError`."""
     whole = Fields(source.document, source.where)
     if source.version not in VERSIONS:
-        raise PolicyUnsupportedError(f"{source.where}: {source.kind} {source.version} is not read", hint=", ".join(VERSIONS))
+        raise PolicyUnsupportedError(
+            f"{source.where}: {source.kind} {source.version} is not read", hint=", ".join(VERSIONS)
+        )
     whole.ignored("apiVersion", "kind", "status")
     autogen = metadata(whole, source)
     spec = Fields(whole.take("spec"), f"{source.where}: spec", elsewhere=_IN_SPEC)
@@ -105,7 +106,8 @@ def read(source: Source, context: Context) -> Loaded:
         raise PolicyInvalidError(f"{spec.at('rules')} is empty", hint="a policy without rules is about nothing")
     if spec.choice("applyRules", "All", "One") == "One" and len(found) > 1:
         raise PolicyUnsupportedError(
-            f"{spec.at('applyRules')}: that only the first rule counts is not evaluated here", hint="a policy for each rule"
+            f"{spec.at('applyRules')}: that only the first rule counts is not evaluated here",
+            hint="a policy for each rule",
         )
     for each in found:
         name = each.required_text("name")
@@ -191,34 +193,44 @@ def _webhook(spec: Fields, notes: list[Note]) -> None:
                 Note("difference", "matchConditions take nothing away from checking here", fields.at("matchConditions"))
             )
         fields.end()
-    for name in old:
-        notes.append(Note("deprecated-field", f"webhookConfiguration has {name} by now", spec.at(name)))
+    notes += [Note("deprecated-field", f"webhookConfiguration has {name} by now", spec.at(name)) for name in old]
     if policy == "Ignore":
-        notes.append(Note("difference", "what could not be asked is refused here, not admitted", spec.at("failurePolicy")))
+        notes.append(
+            Note("difference", "what could not be asked is refused here, not admitted", spec.at("failurePolicy"))
+        )
 
 
 def _rule(fields: Fields, name: str, policy: _Policy, *, version: str) -> list[Rule]:
     types = [each for each in _TYPES if fields.has(each)]
     if len(types) != 1:
         raise PolicyInvalidError(
-            f"{fields.where}: a rule is of one type, and {' and '.join(types) or 'none'} is there", hint=", ".join(_TYPES)
+            f"{fields.where}: a rule is of one type, and {' and '.join(types) or 'none'} is there",
+            hint=", ".join(_TYPES),
         )
     [kind] = types
     if kind != "verifyImages" and not _mentions_images(fields.take(kind)):
-        policy.note("rule-ignored", f"the rule {name!r} demands nothing of images and is not evaluated here", fields.where)
+        policy.note(
+            "rule-ignored", f"the rule {name!r} demands nothing of images and is not evaluated here", fields.where
+        )
         return []
     if kind in {"mutate", "generate"}:
         raise PolicyUnsupportedError(
-            f"{fields.at(kind)} has to do with images, and is not evaluated here", hint="leave it to Kyverno, in a file of its own"
+            f"{fields.at(kind)} has to do with images, and is not evaluated here",
+            hint="leave it to Kyverno, in a file of its own",
         )
-    fields.unsupported("celPreconditions", "preconditions in CEL are not evaluated here", hint="preconditions, or match")
+    fields.unsupported(
+        "celPreconditions", "preconditions in CEL are not evaluated here", hint="preconditions, or match"
+    )
     fields.ignored("skipBackgroundRequests", "reportProperties")
     scope = kyverno_variables.read_context(fields, policy.context, policy.namespace)
     match = kyverno_match.read(fields, autogen=policy.autogen)
     applies = Applies(match, _preconditions(fields), scope)
     extractors = kyverno_extractors.read(fields)
     if kind == "validate":
-        return [each._replace(extractors=extractors) for each in fields.done(kyverno_validate.read(fields, name, policy, applies))]
+        return [
+            each._replace(extractors=extractors)
+            for each in fields.done(kyverno_validate.read(fields, name, policy, applies))
+        ]
     blocks = fields.objects("verifyImages", elsewhere=_IN_BLOCK)
     if not blocks:
         raise PolicyInvalidError(f"{fields.at('verifyImages')} is empty", hint="it would demand nothing")
@@ -248,9 +260,11 @@ def _block(fields: Fields, name: str, policy: _Policy, applies: Applies, *, vers
     if kind == "Notary":
         raise PolicyUnsupportedError(f"{fields.at('type')}: signatures of Notary are not verified yet")
     if version != "v1":
-        for legacy in _LEGACY:
-            if legacy in fields.present():
-                raise PolicyInvalidError(f"{fields.where}: there is no field {legacy} here", hint="apiVersion: kyverno.io/v1 has it")
+        older = sorted(fields.present().intersection(_LEGACY))
+        if older:
+            raise PolicyInvalidError(
+                f"{fields.where}: there is no field {older[0]} here", hint="apiVersion: kyverno.io/v1 has it"
+            )
     scope = applies.scope
     asking = Asking(policy.context, scope, policy.notes, policy.namespace)
     asking = asking._replace(repository=kyverno_attestors.repository(fields, asking))
@@ -258,9 +272,13 @@ def _block(fields: Fields, name: str, policy: _Policy, applies: Applies, *, vers
     legacy_image = fields.text("image")
     images += (scope.static(legacy_image, fields.at("image")),) if legacy_image is not None else ()
     if not images:
-        raise PolicyInvalidError(f"{fields.where}: an image reference is required", hint='imageReferences: ["registry/path*"]')
+        raise PolicyInvalidError(
+            f"{fields.where}: an image reference is required", hint='imageReferences: ["registry/path*"]'
+        )
     skip = tuple(scope.static(each, fields.at("skipImageReferences")) for each in fields.texts("skipImageReferences"))
-    told = [(each, "imageReferences", False) for each in images] + [(each, "skipImageReferences", True) for each in skip]
+    told = [(each, "imageReferences", False) for each in images] + [
+        (each, "skipImageReferences", True) for each in skip
+    ]
     for pattern, place, excuse in told:
         where = fields.at("image") if pattern == legacy_image and not excuse else fields.at(place)
         located(functools.partial(patterns.expression, pattern, "kyverno", excuse=excuse), where)
@@ -281,7 +299,9 @@ def _legacy(fields: Fields, policy: _Policy) -> Fields | None:
     extensions, annotations = dict(fields.text_map("additionalExtensions")), dict(fields.text_map("annotations"))
     for name in _LEGACY:
         if fields.has(name):
-            policy.note("deprecated-field", f"{name} has a place under imageReferences or attestors by now", fields.at(name))
+            policy.note(
+                "deprecated-field", f"{name} has a place under imageReferences or attestors by now", fields.at(name)
+            )
     entry: dict[str, object] = {}
     if key is not None:
         if issuer is not None or subject is not None or roots is not None:
@@ -291,7 +311,9 @@ def _legacy(fields: Fields, policy: _Policy) -> Fields | None:
         given = {"issuer": issuer, "subject": subject, "roots": roots, "additionalExtensions": extensions or None}
         entry["keyless"] = {name: value for name, value in given.items() if value is not None}
     elif annotations or extensions:
-        raise PolicyInvalidError(f"{fields.where}: annotations without a signer ask for nothing", hint="key, or attestors")
+        raise PolicyInvalidError(
+            f"{fields.where}: annotations without a signer ask for nothing", hint="key, or attestors"
+        )
     if not entry:
         return None
     if extensions and "keyless" not in entry:
@@ -306,7 +328,8 @@ def _digests(fields: Fields, action: Action) -> Digests:
     if mutate and action != "enforce":
         if fields.has("mutateDigest"):
             raise PolicyInvalidError(
-                f"{fields.at('mutateDigest')}: nothing is written where refusals are only reported", hint="mutateDigest: false"
+                f"{fields.at('mutateDigest')}: nothing is written where refusals are only reported",
+                hint="mutateDigest: false",
             )
         mutate = False
     return Digests(mutate, verify, fields.flag("required", default=True))
@@ -321,7 +344,9 @@ def _credentials(fields: Fields, policy: _Policy) -> Credentials:
         namespace, slash, name = text.rpartition("/")
         namespace = namespace if slash else policy.namespace or policy.context.home
         if policy.namespace is not None and namespace != policy.namespace:
-            raise PolicyInvalidError(f"{found.at('secrets')}: a Policy may not use the Secret {text}", hint="one of its namespace")
+            raise PolicyInvalidError(
+                f"{found.at('secrets')}: a Policy may not use the Secret {text}", hint="one of its namespace"
+            )
         secrets.append((namespace, name))
     providers = found.texts("providers")
     for provider in providers:
@@ -360,7 +385,9 @@ def _attestation(
 ) -> tuple[Expression, ...]:
     kind, old = fields.text("type"), fields.text("predicateType")
     if kind is not None and old is not None and kind != old:
-        raise PolicyInvalidError(f"{fields.where}: type and predicateType differ", hint="predicateType is the older name")
+        raise PolicyInvalidError(
+            f"{fields.where}: type and predicateType differ", hint="predicateType is the older name"
+        )
     wanted = kind or old
     if wanted is None:
         raise PolicyInvalidError(f"{fields.where}: missing type")
@@ -378,6 +405,7 @@ def _attestation(
         asking.notes.append(Note("difference", "it must be by those who must sign the image", fields.where))
     if not own:
         raise PolicyInvalidError(
-            f"{fields.where}: nobody is named who must have attested it: anybody would do", hint="attestors, with entries"
+            f"{fields.where}: nobody is named who must have attested it: anybody would do",
+            hint="attestors, with entries",
         )
     return fields.done(own)

@@ -91,7 +91,7 @@ def sets(fields: Fields, asking: Asking, place: str) -> tuple[Expression, ...]:
     return tuple(found)
 
 
-_IN_SET = {name: "entries" for name in ("keys", "certificates", "keyless", "attestor", "annotations")}
+_IN_SET = dict.fromkeys(("keys", "certificates", "keyless", "attestor", "annotations"), "entries")
 
 
 def _set(fields: Fields, asking: Asking, place: str, depth: int) -> Expression:
@@ -124,7 +124,9 @@ def _entry(fields: Fields, asking: Asking, place: str, depth: int) -> list[Expre
     hash_name = _hash(fields)
     if kind == "attestor":
         if annotations or hash_name is not None:
-            raise PolicyInvalidError(f"{fields.where}: annotations and signatureAlgorithm belong into the inner entries")
+            raise PolicyInvalidError(
+                f"{fields.where}: annotations and signatureAlgorithm belong into the inner entries"
+            )
         inner = fields.fields("attestor", elsewhere=_IN_SET)
         if inner is None:
             fields.missing("attestor")
@@ -196,7 +198,9 @@ def _keys(fields: Fields, common: _Common) -> list[Expression]:
         raise PolicyInvalidError(f"{fields.where}: a public key or a secret is required, and one of them")
     if secret is not None:
         name, namespace = secret.required_text("name"), secret.text("namespace")
-        found = _of_secret(namespace or common.asking.namespace or common.asking.context.home, name, secret.where, common)
+        found = _of_secret(
+            namespace or common.asking.namespace or common.asking.context.home, name, secret.where, common
+        )
         secret.end()
     else:
         found = _of_text(common.text(text or "", fields.at("publicKeys")), fields.at("publicKeys"), common)
@@ -218,10 +222,14 @@ def _of_text(text: str, where: str, common: _Common) -> list[PublicKey]:
             raise PolicyInvalidError(f"{where}: {text!r} names no Secret", hint="k8s://NAMESPACE/NAME")
         return _of_secret(namespace, name, where, common)
     if text.startswith(_KMS):
-        raise PolicyUnsupportedError(f"{where}: keys in key services are not verified yet: that comes with key services")
+        raise PolicyUnsupportedError(
+            f"{where}: keys in key services are not verified yet: that comes with key services"
+        )
     blocks = _BLOCK.findall(text)
     if not blocks or _BLOCK.sub("", text).strip():
-        raise PolicyInvalidError(f"{where}: that is not PEM alone", hint="-----BEGIN PUBLIC KEY-----, or k8s://NAMESPACE/NAME")
+        raise PolicyInvalidError(
+            f"{where}: that is not PEM alone", hint="-----BEGIN PUBLIC KEY-----, or k8s://NAMESPACE/NAME"
+        )
     if len(blocks) > limits.POLICY_PARTS:
         raise PolicyInvalidError(f"{where} has more than {limits.POLICY_PARTS} keys")
     return [kyverno_trust.public_key(block, where) for block in blocks]
@@ -262,7 +270,9 @@ def _certificates(fields: Fields, common: _Common) -> list[Expression]:
         log = kyverno_trust.read(fields, common.asking.context.settings, common.text)
         message = "signatures by the certificate's key count, also when the certificate has expired"
         common.note("difference", message, fields.at("cert"))
-        ask = functools.partial(attestors.of_key, key, name=f"certificate with key {key.fingerprint}", where=common.place)
+        ask = functools.partial(
+            attestors.of_key, key, name=f"certificate with key {key.fingerprint}", where=common.place
+        )
         ask = functools.partial(ask, log=log, hash_name=common.hash_name, **common.rest())
         made: Expression = located(ask, fields.where)
         _tell_log([made], log, common, fields.where)
@@ -306,7 +316,8 @@ def _keyless(fields: Fields, common: _Common) -> list[Expression]:
         value = fields.text(name)
         named[name] = common.text(value, fields.at(name)) if value is not None else None
     extensions = tuple(
-        (name, common.text(value, fields.at("additionalExtensions"))) for name, value in fields.text_map("additionalExtensions")
+        (name, common.text(value, fields.at("additionalExtensions")))
+        for name, value in fields.text_map("additionalExtensions")
     )
     log = kyverno_trust.read(fields, common.asking.context.settings, common.text, roots=roots)
     if named["subject"] is None and named["subjectRegExp"] is None:
@@ -320,7 +331,13 @@ def _keyless(fields: Fields, common: _Common) -> list[Expression]:
             hint='issuer or issuerRegExp; whoever means any writes issuer: "*"',
         )
     pattern = _pattern(
-        named["subject"], named["subjectRegExp"], named["issuer"], named["issuerRegExp"], extensions, fields.where, common
+        named["subject"],
+        named["subjectRegExp"],
+        named["issuer"],
+        named["issuerRegExp"],
+        extensions,
+        fields.where,
+        common,
     )
     return [_of_identity(pattern, log, common, fields.where)]
 
@@ -391,6 +408,10 @@ def _tell_log(made: list[Expression], log: Log, common: _Common, where: str) -> 
         if isinstance(each, Attestor):
             trust = each.wanted.trust
             if trust is None or not trust.demand.log:
-                why = "the policy ignores logs" if log.ignore_log else "no log is believed in, or the operator ignores them"
+                why = (
+                    "the policy ignores logs"
+                    if log.ignore_log
+                    else "no log is believed in, or the operator ignores them"
+                )
                 common.note("tlog-not-asked", f"no log entry is asked for: {why}", where)
             return

@@ -95,7 +95,8 @@ def _condition(fields: Fields) -> Condition:
     operator = fields.required_text("operator").lower()
     if operator not in _OPERATORS:
         raise PolicyInvalidError(
-            f"{fields.at('operator')} is {operator!r}", hint="Equals, NotEquals, AnyIn, AllIn, AnyNotIn, AllNotIn, GreaterThan, …"
+            f"{fields.at('operator')} is {operator!r}",
+            hint="Equals, NotEquals, AnyIn, AllIn, AnyNotIn, AllNotIn, GreaterThan, …",
         )
     value = template(fields.take("value"), fields.at("value"))
     return fields.done(Condition(key, operator, value, fields.text("message"), fields.where))
@@ -152,7 +153,8 @@ def on_predicate(fields: Fields, scope: Scope) -> OnPredicate | None:
     root = scope.depends_on_object(found)
     if root is not None:
         raise PolicyUnsupportedError(
-            f"{fields.at('conditions')} depends on the object under review ({root})", hint="conditions see the predicate alone"
+            f"{fields.at('conditions')} depends on the object under review ({root})",
+            hint="conditions see the predicate alone",
         )
     return OnPredicate(blocks, scope, any(each.timed() for each in found))
 

@@ -70,7 +70,8 @@ def _known(combination: tuple[tuple[str | None, Any], ...], subject: Mapping[str
     document = subject.get("object")
     document = document if isinstance(document, Mapping) else {}
     request = {"object": document} | {
-        name: Unknown(f"request.{name}") for name in ("userInfo", "operation", "namespace", "name", "oldObject", "roles")
+        name: Unknown(f"request.{name}")
+        for name in ("userInfo", "operation", "namespace", "name", "oldObject", "roles")
     }
     found |= {"request": request, "images": images(document)}
     return found | {name: predicate for name, predicate in combination if name is not None}
@@ -109,7 +110,9 @@ def read(fields: Fields, named: list[tuple[str | None, tuple[Expression, ...]]],
         )
     names = [name for name, _ in named if name is not None]
     if len(set(names)) != len(names) or (len(named) > 1 and len(names) < len(named)):
-        raise PolicyInvalidError(f"{validate.where}: each attestation that it looks at needs a name", hint="attestations[].name")
+        raise PolicyInvalidError(
+            f"{validate.where}: each attestation that it looks at needs a name", hint="attestations[].name"
+        )
     if any(each.timed() for each in kyverno_conditions.variables([conditions])):
         raise PolicyUnsupportedError(f"{deny.where}: the time decides no denial here", hint="attestations[].conditions")
     groups = []

@@ -40,12 +40,16 @@ class Surely(NamedTuple):
             return False
 
 
-def read(source: Source, context: Context) -> Loaded:
+def read(source: Source, context: Context) -> Loaded:  # noqa: ARG001 - the face of all readers
     """One exception. Raises `PolicyInvalidError`."""
     if source.group != "kyverno.io":
-        raise PolicyUnsupportedError(f"{source.where} ({source.group}) is not read yet", hint="kyverno.io/v2 PolicyException")
+        raise PolicyUnsupportedError(
+            f"{source.where} ({source.group}) is not read yet", hint="kyverno.io/v2 PolicyException"
+        )
     if source.version not in _VERSIONS:
-        raise PolicyUnsupportedError(f"{source.where}: {source.kind} {source.version} is not read", hint=", ".join(_VERSIONS))
+        raise PolicyUnsupportedError(
+            f"{source.where}: {source.kind} {source.version} is not read", hint=", ".join(_VERSIONS)
+        )
     whole = Fields(source.document, source.where)
     whole.ignored("apiVersion", "kind", "status")
     metadata = whole.fields("metadata")
@@ -63,7 +67,9 @@ def read(source: Source, context: Context) -> Loaded:
     block = kyverno_conditions.block(conditions, spec.at("conditions")) if conditions else None
     if block is not None and any(each.timed() for each in kyverno_conditions.variables([block])):
         raise PolicyUnsupportedError(f"{spec.at('conditions')}: the time decides no condition here", hint="expires")
-    images = spec.texts("images") or tuple(each for each in annotations.get(IMAGES, "").replace(",", " ").split() if each)
+    images = spec.texts("images") or tuple(
+        each for each in annotations.get(IMAGES, "").replace(",", " ").split() if each
+    )
     for pattern in images:
         patterns.expression(pattern, "kyverno", excuse=True)
         for code, message in patterns.weaknesses(pattern, "kyverno", excuse=True):

@@ -12,8 +12,9 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jmespath.exceptions
 import jmespath.functions
@@ -25,7 +26,14 @@ from sealgate.errors import PolicyInvalidError, PolicyUndecidedError, PolicyUnsu
 from sealgate.policy import globs, kyverno_time
 from sealgate.policy.kyverno_semver import satisfies
 
-_signature = jmespath.functions.signature
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _signature(*kinds: dict[str, list[str]]) -> Callable[[_F], _F]:
+    """The types of a function's arguments."""
+    return cast("Callable[[_F], _F]", jmespath.functions.signature(*kinds))
+
+
 _TEXT = {"types": ["string"]}
 _NUMBER = {"types": ["number"]}
 _ANY: dict[str, list[str]] = {"types": []}
@@ -54,7 +62,9 @@ class Expression:
     def __init__(self, text: str, where: str) -> None:
         """Raises `PolicyInvalidError`."""
         if len(text) > limits.POLICY_EXPRESSION_CHARS:
-            raise PolicyInvalidError(f"{where}: an expression has more than {limits.POLICY_EXPRESSION_CHARS} characters")
+            raise PolicyInvalidError(
+                f"{where}: an expression has more than {limits.POLICY_EXPRESSION_CHARS} characters"
+            )
         try:
             self.tree: Any = jmespath.parser.Parser().parse(text).parsed
         except (jmespath.exceptions.JMESPathError, ValueError, RecursionError) as error:
@@ -93,7 +103,15 @@ def _roots(node: Any) -> list[str]:
     kind, children = node["type"], node["children"]
     if kind == "field":
         return [node["value"]]
-    if kind in {"subexpression", "pipe", "index_expression", "projection", "value_projection", "flatten", "filter_projection"}:
+    if kind in {
+        "subexpression",
+        "pipe",
+        "index_expression",
+        "projection",
+        "value_projection",
+        "flatten",
+        "filter_projection",
+    }:
         return _roots(children[0]) if children else []
     return [name for child in children if isinstance(child, dict) for name in _roots(child)]
 
@@ -258,10 +276,6 @@ class Functions(jmespath.functions.Functions):  # type: ignore[misc]  # the libr
         except SealgateError as error:
             raise EvaluationError(error.message) from error
 
-    @_signature({"types": ["string", "number"]}, _ANY)
-    def _func_random(self, *_: Any) -> None:
-        raise EvaluationError("random is no answer")
-
     # patterns
 
     @_signature(_TEXT, {"types": ["string", "number"]})
@@ -270,7 +284,9 @@ class Functions(jmespath.functions.Functions):  # type: ignore[misc]  # the libr
 
     @_signature(_TEXT, {"types": ["string", "number"]}, {"types": ["string", "number"]})
     def _func_regex_replace_all(self, pattern: str, text: Any, new: Any) -> str:
-        return self._replaced(pattern, as_text(text), re.sub(r"\$\{?(\d)\}?", r"\\\1", as_text(new).replace("\\", "\\\\")))
+        return self._replaced(
+            pattern, as_text(text), re.sub(r"\$\{?(\d)\}?", r"\\\1", as_text(new).replace("\\", "\\\\"))
+        )
 
     @_signature(_TEXT, {"types": ["string", "number"]}, {"types": ["string", "number"]})
     def _func_regex_replace_all_literal(self, pattern: str, text: Any, new: Any) -> str:
@@ -389,7 +405,6 @@ class Functions(jmespath.functions.Functions):  # type: ignore[misc]  # the libr
         return _moment("", start) < _moment("", at) < _moment("", end)
 
 
-del Functions.FUNCTION_TABLE["random"]
 _KYVERNOS = frozenset(
     "random x509_decode time_to_cron path_canonicalize parse_yaml image_normalize is_external_url md5".split()
 )

@@ -229,7 +229,8 @@ def _controllers(match: Block, filters: Iterable[Filter], autogen: str | None, w
         for name in names:
             if name not in CONTROLLERS and name != "all":
                 raise PolicyInvalidError(
-                    f"the annotation {AUTOGEN} names {name!r}", hint=f"none, or some of: {', '.join(CONTROLLERS)}"
+                    f"{where}: the annotation {AUTOGEN} names {name!r}",
+                    hint=f"none, or some of: {', '.join(CONTROLLERS)}",
                 )
         wanted = tuple(CONTROLLERS) if "all" in names else tuple(names)
     else:
@@ -255,7 +256,9 @@ def _block(rule: Fields, name: str) -> Block | None:
     else:
         filters = (fields.done(_filter(fields)),)
     if not filters:
-        raise PolicyInvalidError(f"{fields.where} is empty, and so about nothing", hint="any: [{resources: {kinds: [Pod]}}]")
+        raise PolicyInvalidError(
+            f"{fields.where} is empty, and so about nothing", hint="any: [{resources: {kinds: [Pod]}}]"
+        )
     empty = Filter((), (), (), (), (), None, None, (), (), ())
     if any(each == empty for each in filters):
         raise PolicyInvalidError(f"{fields.where} has an empty block", hint="resources: {kinds: [Pod]}")
@@ -350,7 +353,7 @@ def _has(found: Mapping[str, str], key: str, value: str) -> bool:
     return any(globs.matches(key, name) and globs.matches(value, text) for name, text in found.items())
 
 
-def _not(found: bool | None) -> bool | None:
+def _not(found: bool | None) -> bool | None:  # noqa: FBT001 - one of three answers
     return None if found is None else not found
 
 

@@ -69,7 +69,9 @@ def known(workload: Workload, template: bool) -> dict[str, Any]:  # noqa: FBT001
         "uid": Unknown("request.uid"),
         "dryRun": Unknown("request.dryRun"),
     }
-    namespace, _, name = user.name.removeprefix(_ACCOUNT).partition(":") if user.name.startswith(_ACCOUNT) else ("", "", "")
+    namespace, _, name = (
+        user.name.removeprefix(_ACCOUNT).partition(":") if user.name.startswith(_ACCOUNT) else ("", "", "")
+    )
     return found | {"serviceAccountName": name, "serviceAccountNamespace": namespace}
 
 

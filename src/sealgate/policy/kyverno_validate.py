@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 _LISTS = ("containers", "initContainers", "ephemeralContainers")
 _HINT = "only what restricts registries is read: patterns of image, or deny with AnyIn and AnyNotIn"
-_REGISTRY = re.compile(r"""images\.[A-Za-z*]+\.(?:\*|"\s*\ue0000\ue001\s*")\.registry(?:\[\])?(?:\s*\|\|\s*(?:''|`?\[\]`?))?""")
+_REGISTRY = re.compile(
+    r"""images\.[A-Za-z*]+\.(?:\*|"\s*\ue0000\ue001\s*")\.registry(?:\[\])?(?:\s*\|\|\s*(?:''|`?\[\]`?))?"""
+)
 _IMAGE = re.compile(r"element\.image|request\.object\.spec\.[A-Za-z.\[\], *]+\.image(?:\s*\|\|\s*`?\[\]`?)?")
 _NOT_IN = frozenset({"notin", "anynotin", "notequals", "notequal"})
 _IN = frozenset({"anyin", "in", "equals", "equal"})
@@ -45,7 +47,8 @@ class _Limits:
         """Everything else is forbidden. Two different lists would each hold for images that are not told apart here."""
         if self.allowed is not None and set(self.allowed) != set(found):
             raise PolicyUnsupportedError(
-                f"{self.where}: different lists of containers may come from different registries", hint="one list for all"
+                f"{self.where}: different lists of containers may come from different registries",
+                hint="one list for all",
             )
         self.allowed = found
 
@@ -82,7 +85,11 @@ def read(rule: Fields, name: str, policy: _Policy, applies: Applies) -> list[Rul
     digests = Digests(mutate=False, verify=False, required=False)
     if limits.allowed is not None:
         _tell(limits.allowed, policy, fields.where, excuse=True)
-        found.append(policy.rule(name, fields.where, acts, applies, ("*",), static)._replace(skip=limits.allowed, digests=digests))
+        found.append(
+            policy.rule(name, fields.where, acts, applies, ("*",), static)._replace(
+                skip=limits.allowed, digests=digests
+            )
+        )
     if limits.forbidden:
         _tell(limits.forbidden, policy, fields.where, excuse=False)
         found.append(policy.rule(name, fields.where, acts, applies, limits.forbidden, static)._replace(digests=digests))

@@ -10,7 +10,7 @@ Source: Kyverno, pkg/engine/variables, pkg/engine/context; the policy reference,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from sealgate import limits
 from sealgate.errors import PolicyInvalidError, PolicyUndecidedError, PolicyUnsupportedError
@@ -178,7 +178,7 @@ class _Entry(NamedTuple):
         try:
             found = self.value.fill(data, now) if self.value is not None else None
             if self.expression is not None:
-                found = self.expression.value(found if self.value is not None else data, now)
+                found = self.expression.value(data if self.value is None else cast("Mapping[str, Any]", found), now)
         except EvaluationError:
             if self.default is None:
                 raise
@@ -215,6 +215,10 @@ class Scope:
     def __init__(self, entries: Mapping[str, _Entry]) -> None:
         self._entries = dict(entries)
 
+    def entries(self) -> dict[str, _Entry]:
+        """The rule's own names."""
+        return dict(self._entries)
+
     def __repr__(self) -> str:
         return repr(sorted(self._entries.items()))
 
@@ -233,7 +237,8 @@ class Scope:
             found = template(text, where).fill(self.data(known, None), None)
         except PolicyUndecidedError as error:
             raise PolicyUnsupportedError(
-                f"{where} depends on the object under review", hint="write a rule for each value, with a match of its own"
+                f"{where} depends on the object under review",
+                hint="write a rule for each value, with a match of its own",
             ) from error
         except EvaluationError as error:
             raise PolicyInvalidError(f"{where}: {error}") from error
@@ -266,7 +271,7 @@ EMPTY = Scope({})
 
 def read_context(rule: Fields, context: Context, namespace: str | None, outer: Scope = EMPTY) -> Scope:
     """`context` of a rule. Raises `PolicyInvalidError`; entries that ask somebody are errors."""
-    entries = dict(outer._entries)
+    entries = outer.entries()
     for each in rule.objects("context"):
         name = each.required_text("name")
         if name in _OBJECT:

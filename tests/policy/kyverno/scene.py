@@ -28,6 +28,7 @@ from sealgate.workloads.workload import Workload
 
 NOW = 1_800_000_000.0
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 
 
@@ -78,6 +79,24 @@ class Registry:
     def sign(self, name: str, *keys: PrivateKey, tag: str = "1.0", **more: Any) -> None:
         """Sign an image."""
         blocking.sign(self.location(name, tag), keys=list(keys), **more)
+
+    def attach(self, name: str, bundle: Mapping[str, Any], *, tag: str = "1.0") -> None:
+        """Put a bundle beside an image, as a referrer."""
+        folder = Path(self._stores[name].layout.path)
+        index = json.loads((folder / "index.json").read_text())
+        [image] = [
+            each for each in index["manifests"]
+            if (each.get("annotations") or {}).get("org.opencontainers.image.ref.name") == tag
+        ]  # fmt: skip
+        manifest = {
+            "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": BUNDLE,
+            "config": self._blob(folder, b"{}") | {"mediaType": "application/vnd.oci.empty.v1+json"},
+            "layers": [self._blob(folder, json.dumps(bundle).encode()) | {"mediaType": BUNDLE}],
+            "subject": {"mediaType": MANIFEST, "digest": image["digest"], "size": image["size"]},
+        }  # fmt: skip
+        entry = self._blob(folder, json.dumps(manifest).encode()) | {"mediaType": MANIFEST, "artifactType": BUNDLE}
+        index["manifests"].append(entry)
+        (folder / "index.json").write_text(json.dumps(index))
 
     def attest(self, name: str, key: PrivateKey, kind: str, predicate: Any, *, tag: str = "1.0", **more: Any) -> None:
         """Attest something about an image."""
@@ -130,7 +149,9 @@ def policy(*blocks: dict, name: str = "check", rule: dict | None = None, spec: d
     } | top
 
 
-def block(*entries: dict, images: tuple[str, ...] = ("registry.example.com/*",), count: int | None = None, **more: Any) -> dict:
+def block(
+    *entries: dict, images: tuple[str, ...] = ("registry.example.com/*",), count: int | None = None, **more: Any
+) -> dict:
     """One element of `verifyImages`."""
     made: dict[str, Any] = {"imageReferences": list(images)}
     if entries:
@@ -143,7 +164,9 @@ def keys(*several: PrivateKey, **more: Any) -> dict:
     return {"keys": {"publicKeys": "".join(pem(each) for each in several)}} | more
 
 
-def load(*documents: dict | str, references: References | None = None, settings: Settings | None = None, **more: Any) -> Policies:
+def load(
+    *documents: dict | str, references: References | None = None, settings: Settings | None = None, **more: Any
+) -> Policies:
     """The policies of some documents, YAML or values."""
     parsed = [yaml.safe_load(each) if isinstance(each, str) else each for each in documents]
     context = Context(settings or Settings(), references or References(), "kyverno")
@@ -164,7 +187,13 @@ def workload(kind: str = "Pod", *, images: tuple[str, ...] = (), spec: dict | No
         document = {"metadata": metadata, "spec": {"jobTemplate": {"spec": {"template": {"spec": pod}}}}}
     else:
         document = {"metadata": metadata, "spec": {"template": {"metadata": metadata, "spec": pod}}}
-    fields: dict[str, Any] = {"namespace": "default", "name": "web", "labels": {}, "annotations": {}, "document": document}
+    fields: dict[str, Any] = {
+        "namespace": "default",
+        "name": "web",
+        "labels": {},
+        "annotations": {},
+        "document": document,
+    }
     return Workload(group=group, version=version, kind=kind, resource=plural, **(fields | more))
 
 

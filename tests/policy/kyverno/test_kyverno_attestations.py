@@ -28,7 +28,12 @@ def attested(registry, good, stranger, other):
     registry.push(f"{TEAM}/attested-only")
     registry.attest(f"{TEAM}/attested-only", good, SLSA, PROVENANCE)
     registry.push(f"{TEAM}/scanned")
-    registry.attest(f"{TEAM}/scanned", good, SCAN, {"scanner": {"result": {"a": 1}}, "metadata": {"scanFinishedOn": "2027-01-14T08:00:00Z"}})
+    registry.attest(
+        f"{TEAM}/scanned",
+        good,
+        SCAN,
+        {"scanner": {"result": {"a": 1}}, "metadata": {"scanFinishedOn": "2027-01-14T08:00:00Z"}},
+    )
 
 
 def wanting(*sets, kind=SLSA, block_more=None, **more):
@@ -80,14 +85,20 @@ class TestNobodyNamed:
         assert codes(one(policies, registry, f"{TEAM}/attested-by-stranger:1.0")) == ["signature-key-mismatch"]
         assert "difference" in [note.code for note in policies.notes]
 
-    @pytest.mark.parametrize(("image", "code"), [("attested", "accepted"), ("attested-by-stranger", "signature-key-mismatch")])
+    @pytest.mark.parametrize(
+        ("image", "code"), [("attested", "accepted"), ("attested-by-stranger", "signature-key-mismatch")]
+    )
     def test_C18_a_set_in_a_set(self, registry, good, other, image, code):
         nested = {"entries": [{"attestor": {"count": 1, "entries": [keys(good), keys(other)]}}]}
         found = one(load(wanting(nested)), registry, f"{TEAM}/{image}:1.0")
         assert codes(found) == [code]
-        assert found.rulings[0].verdicts[0][0].where == ".attestations[0].attestors[0].entries[0].attestor.entries[0].keys"
+        assert (
+            found.rulings[0].verdicts[0][0].where == ".attestations[0].attestors[0].entries[0].attestor.entries[0].keys"
+        )
 
-    @pytest.mark.parametrize(("image", "code"), [("attested", "accepted"), ("attested-by-stranger", "signature-key-mismatch")])
+    @pytest.mark.parametrize(
+        ("image", "code"), [("attested", "accepted"), ("attested-by-stranger", "signature-key-mismatch")]
+    )
     def test_C18_the_key_of_older_policies(self, registry, good, image, code):
         made = policy({"image": "registry.example.com/*", "key": pem(good), "attestations": [{"predicateType": SLSA}]})
         assert codes(one(load(made), registry, f"{TEAM}/{image}:1.0")) == [code]
@@ -121,9 +132,24 @@ class TestConditions:
             ("{{ runDetails.builder.id }}", "AnyNotIn", ["x"], True),
             ("{{ buildDefinition.externalParameters.ref }}", "In", ["refs/heads/main"], True),
             ("{{ buildDefinition.externalParameters.ref }}", "AllNotIn", ["refs/heads/*"], False),
-            ("{{ regex_match('^refs/heads/(main|rel.*)$', buildDefinition.externalParameters.ref) }}", "Equals", True, True),
-            ("{{ regex_match('^refs/heads/(main|rel.*)$', buildDefinition.externalParameters.ref) }}", "Equals", "true", False),
-            ("{{ split(runDetails.builder.id, '/')[-1] | semver_compare(trim_prefix(@, 'v'), '>=1.2.0 <2.0.0') }}", "Equals", True, True),
+            (
+                "{{ regex_match('^refs/heads/(main|rel.*)$', buildDefinition.externalParameters.ref) }}",
+                "Equals",
+                True,
+                True,
+            ),
+            (
+                "{{ regex_match('^refs/heads/(main|rel.*)$', buildDefinition.externalParameters.ref) }}",
+                "Equals",
+                "true",
+                False,
+            ),
+            (
+                "{{ split(runDetails.builder.id, '/')[-1] | semver_compare(trim_prefix(@, 'v'), '>=1.2.0 <2.0.0') }}",
+                "Equals",
+                True,
+                True,
+            ),
             ("{{ to_upper(buildDefinition.externalParameters.ref) }}", "Equals", "REFS/HEADS/MAIN", True),
             ("{{ length(buildDefinition.resolvedDependencies) }}", "LessThan", 1, True),
             ("{{ length(buildDefinition.resolvedDependencies) }}", "GreaterThan", "0", False),
@@ -150,9 +176,19 @@ class TestConditions:
 
     def test_E06_what_a_stranger_says_counts_for_nothing(self, registry, good):
         """Nor does it refuse what a key that counts has said (weakness 15)."""
-        policies = load(wanting({"entries": [keys(good)]}, conditions=conditions(condition("{{ buildDefinition.buildType }}", "NotEquals", "evil"))))
+        policies = load(
+            wanting(
+                {"entries": [keys(good)]},
+                conditions=conditions(condition("{{ buildDefinition.buildType }}", "NotEquals", "evil")),
+            )
+        )
         assert codes(one(policies, registry, f"{TEAM}/mixed:1.0")) == ["accepted"]
-        evil = load(wanting({"entries": [keys(good)]}, conditions=conditions(condition("{{ buildDefinition.buildType }}", "Equals", "evil"))))
+        evil = load(
+            wanting(
+                {"entries": [keys(good)]},
+                conditions=conditions(condition("{{ buildDefinition.buildType }}", "Equals", "evil")),
+            )
+        )
         assert codes(one(evil, registry, f"{TEAM}/mixed:1.0")) == ["condition-failed"]
 
     def test_any_and_all(self, registry, good):
@@ -183,14 +219,27 @@ class TestConditions:
         assert "attestations[0].conditions" in caught.value.message
 
     @pytest.mark.parametrize(("days", "code"), [(1, "accepted"), (6, "accepted"), (8, "condition-failed")])
-    @pytest.mark.parametrize("key", ["{{ time_since('', metadata.scanFinishedOn, '') }}", "{{ time_since('','{{ metadata.scanFinishedOn }}', '') }}"])
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "{{ time_since('', metadata.scanFinishedOn, '') }}",
+            "{{ time_since('','{{ metadata.scanFinishedOn }}', '') }}",
+        ],
+    )
     def test_P19_a_scan_must_be_recent(self, registry, good, days, code, key):
         finished = 1_799_913_600.0  # 2027-01-14T08:00:00Z
-        policies = load(wanting({"entries": [keys(good)]}, kind=SCAN, conditions=conditions(condition(key, "LessThanOrEquals", "168h"))))
+        policies = load(
+            wanting(
+                {"entries": [keys(good)]}, kind=SCAN, conditions=conditions(condition(key, "LessThanOrEquals", "168h"))
+            )
+        )
         assert codes(one(policies, registry, f"{TEAM}/scanned:1.0", now=finished + days * 86400)) == [code]
 
     def test_the_rules_variables(self, registry, good):
-        made = wanting({"entries": [keys(good)]}, conditions=conditions(condition("{{ runDetails.builder.id }}", "AnyIn", "{{ builders }}")))
+        made = wanting(
+            {"entries": [keys(good)]},
+            conditions=conditions(condition("{{ runDetails.builder.id }}", "AnyIn", "{{ builders }}")),
+        )
         made["spec"]["rules"][0]["context"] = [
             {"name": "base", "variable": {"value": "https://example.com"}},
             {"name": "builders", "variable": {"value": ["{{ base }}/builder/*"]}},
@@ -202,7 +251,9 @@ class TestConditions:
     def test_an_attestation_changes_no_variable_of_the_rule(self, registry, good):
         registry.push(f"{TEAM}/cheat")
         registry.attest(f"{TEAM}/cheat", good, SLSA, {"allowed": ["evil"], "builder": "evil"})
-        made = wanting({"entries": [keys(good)]}, conditions=conditions(condition("{{ builder }}", "AnyIn", "{{ allowed }}")))
+        made = wanting(
+            {"entries": [keys(good)]}, conditions=conditions(condition("{{ builder }}", "AnyIn", "{{ allowed }}"))
+        )
         made["spec"]["rules"][0]["context"] = [{"name": "allowed", "variable": {"value": ["good"]}}]
         assert codes(one(load(made), registry, f"{TEAM}/cheat:1.0")) == ["condition-failed"]
         made["spec"]["rules"][0]["context"] = [{"name": "allowed", "variable": {"value": ["evil"]}}]
@@ -219,7 +270,12 @@ class TestConditions:
         ):  # fmt: skip
             policies = load(wanting({"entries": [keys(good)]}, conditions=conditions(condition(key, operator, value))))
             assert codes(one(policies, registry, f"{name}:1.0")) == ["condition-failed"]
-        honest = load(wanting({"entries": [keys(good)]}, conditions=conditions(condition("{{ '{{ wanted }}' == 'someone' }}", "Equals", True))))
+        honest = load(
+            wanting(
+                {"entries": [keys(good)]},
+                conditions=conditions(condition("{{ '{{ wanted }}' == 'someone' }}", "Equals", True)),
+            )
+        )
         assert codes(one(honest, registry, f"{name}:1.0")) == ["accepted"]
 
     @pytest.mark.parametrize(
@@ -236,7 +292,15 @@ class TestConditions:
         policies = load(wanting({"entries": [keys(good)]}, conditions=conditions(condition(key, "Equals", "x"))))
         assert codes(one(policies, registry, f"{TEAM}/attested:1.0"))[0] in {"condition-error", "condition-failed"}
 
-    @pytest.mark.parametrize("key", ["{{ " + "(" * 2000 + "a" + ")" * 2000 + " }}", "{{ " + "!" * 3000 + "a }}", "{{ " + "a" * 5000 + " }}", "{{" * 20])
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "{{ " + "(" * 2000 + "a" + ")" * 2000 + " }}",
+            "{{ " + "!" * 3000 + "a }}",
+            "{{ " + "a" * 5000 + " }}",
+            "{{" * 20,
+        ],
+    )
     def test_D11_expressions_that_are_too_deep_do_not_load(self, good, key):
         with pytest.raises(PolicyInvalidError):
             load(wanting({"entries": [keys(good)]}, conditions=conditions(condition(key, "Equals", "x"))))
@@ -244,7 +308,12 @@ class TestConditions:
 
 def test_what_sees_the_object_does_not_load(good):
     with pytest.raises(PolicyUnsupportedError) as caught:
-        load(wanting({"entries": [keys(good)]}, conditions=conditions(condition("{{ images.containers.*.registry }}", "Equals", "x"))))
+        load(
+            wanting(
+                {"entries": [keys(good)]},
+                conditions=conditions(condition("{{ images.containers.*.registry }}", "Equals", "x")),
+            )
+        )
     assert "depends on the object under review (images)" in caught.value.message
 
 

@@ -22,13 +22,19 @@ def attested(registry, good, stranger):
 def denying(good, key, operator="AnyIn", value=("AGPL-*",), names=("sbom",)):
     types = dict(zip(names, (SBOM, SLSA), strict=False))
     attestations = [
-        {"type": kind, "attestors": [{"entries": [keys(good)]}]} | ({"name": name} if name else {}) for name, kind in types.items()
+        {"type": kind, "attestors": [{"entries": [keys(good)]}]} | ({"name": name} if name else {})
+        for name, kind in types.items()
     ]
-    validate = {"message": "no such licence", "deny": {"conditions": {"any": [{"key": key, "operator": operator, "value": list(value)}]}}}
+    validate = {
+        "message": "no such licence",
+        "deny": {"conditions": {"any": [{"key": key, "operator": operator, "value": list(value)}]}},
+    }
     return policy(block(attestations=attestations, validate=validate))
 
 
-@pytest.mark.parametrize(("image", "code"), [("free", "accepted"), ("closed", "policy-not-met"), ("second-closed", "policy-not-met")])
+@pytest.mark.parametrize(
+    ("image", "code"), [("free", "accepted"), ("closed", "policy-not-met"), ("second-closed", "policy-not-met")]
+)
 @pytest.mark.parametrize(("key", "names"), [
     ("{{ sbom.packages[].license }}", ("sbom",)), ("{{ packages[].license }}", (None,)), ("{{ sbom.packages[].license }}", ("sbom", "build")),
 ])  # fmt: skip
@@ -52,7 +58,9 @@ def test_it_sees_the_object(registry, good):
 
 def test_it_takes_nothing_away(registry, good):
     """Not denied is not verified."""
-    assert codes(one(load(denying(good, "{{ sbom.packages[].license }}")), registry, f"{TEAM}/signed:1.0")) == ["no-attestation"]
+    assert codes(one(load(denying(good, "{{ sbom.packages[].license }}")), registry, f"{TEAM}/signed:1.0")) == [
+        "no-attestation"
+    ]
 
 
 @pytest.mark.parametrize("names", [("a", None), (None, "b")])
@@ -69,6 +77,10 @@ def test_what_does_not_load(good):
         with pytest.raises(PolicyInvalidError):
             load(made)
     with pytest.raises(PolicyInvalidError):
-        load(policy(block(keys(good), validate={"deny": {"conditions": [{"key": "x", "operator": "Equals", "value": "x"}]}})))
+        load(
+            policy(
+                block(keys(good), validate={"deny": {"conditions": [{"key": "x", "operator": "Equals", "value": "x"}]}})
+            )
+        )
     with pytest.raises(PolicyInvalidError):
         load(denying(good, "{{ time_now() }}"))

@@ -48,7 +48,9 @@ def test_K18_two_elements_of_one_name_are_two(good):
 def test_R13_what_is_no_name_is_refused(good, value):
     with pytest.raises(WorkloadInvalidError):
         found(good, {"path": "/spec/image"}, document={"spec": {"image": value}})
-    assert found(good, {"path": "/spec/image"}, document={"spec": {"image": "r/x:1"}}) == [("r/x:1", "spec.image", "/spec/image")]
+    assert found(good, {"path": "/spec/image"}, document={"spec": {"image": "r/x:1"}}) == [
+        ("r/x:1", "spec.image", "/spec/image")
+    ]
 
 
 @pytest.mark.parametrize("transform", ["@.x", "to_upper(`1`)", "split(@, '/')"])
@@ -57,7 +59,17 @@ def test_a_transformation_that_gives_no_name(good, transform):
         found(good, {"path": "/spec/sidecar/image", "jmesPath": transform})
 
 
-@pytest.mark.parametrize("extractor", [{}, {"path": "spec/image"}, {"path": "/"}, {"path": "/spec//x"}, {"path": "/a", "jmesPath": "x("}, {"path": "/a", "values": "x"}])
+@pytest.mark.parametrize(
+    "extractor",
+    [
+        {},
+        {"path": "spec/image"},
+        {"path": "/"},
+        {"path": "/spec//x"},
+        {"path": "/a", "jmesPath": "x("},
+        {"path": "/a", "values": "x"},
+    ],
+)
 def test_P18_extractors_that_do_not_load(good, extractor):
     with pytest.raises(PolicyInvalidError):
         found(good, extractor)

@@ -121,8 +121,15 @@ def test_P18_values_that_mean_nothing_here(whole, place, value):
 @given(st.lists(st.sampled_from(["a", "p", "x", "E", "s", "_"]), max_size=3), st.randoms())
 def test_P18_no_field_is_dropped_in_silence(letters, random):
     """Whatever name is spoilt, the policy does not load."""
-    made = policy({"imageReferences": ["r.example.com/*"], "required": False, "mutateDigest": False}, spec={"background": True})
-    objects = [made["spec"], made["spec"]["rules"][0], made["spec"]["rules"][0]["verifyImages"][0], made["spec"]["rules"][0]["match"]]
+    made = policy(
+        {"imageReferences": ["r.example.com/*"], "required": False, "mutateDigest": False}, spec={"background": True}
+    )
+    objects = [
+        made["spec"],
+        made["spec"]["rules"][0],
+        made["spec"]["rules"][0]["verifyImages"][0],
+        made["spec"]["rules"][0]["match"],
+    ]
     chosen = random.choice(objects)
     name = random.choice(sorted(chosen)) + "".join(letters)
     if name in chosen:
@@ -159,7 +166,15 @@ def test_every_code_of_a_note_is_known(good):
     made = policy(block(keys(good), images=("*x/*:1",), skipImageReferences=["*y/*"], failureAction="Audit", mutateDigest=False),
                   {"image": "a/*", "key": pem(good)}, spec={"failurePolicy": "Ignore"})  # fmt: skip
     found = {note.code for note in load(made).notes}
-    assert found >= {"pattern-foreign-host", "pattern-digest", "pattern-excuse", "action-audit", "deprecated-field", "difference", "tlog-not-asked"}
+    assert found >= {
+        "pattern-foreign-host",
+        "pattern-digest",
+        "pattern-excuse",
+        "action-audit",
+        "deprecated-field",
+        "difference",
+        "tlog-not-asked",
+    }
     assert found <= set(notes.CODES)
 
 
@@ -194,7 +209,8 @@ def test_L17_a_timestamp_authority_takes_no_log_away(good, stranger, tmp_path):
 
 def test_a_thousand_rules(registry, good):
     rules = [
-        policy(block(keys(good), images=(f"registry{index}.example.com/*",)))["spec"]["rules"][0] | {"name": f"r{index}"}
+        policy(block(keys(good), images=(f"registry{index}.example.com/*",)))["spec"]["rules"][0]
+        | {"name": f"r{index}"}
         for index in range(1000)
     ]
     registry.push("registry7.example.com/x")
@@ -210,7 +226,10 @@ def test_a_thousand_rules(registry, good):
 def test_D11_patterns_are_no_bombs(registry, good, pattern):
     policies = load(policy(block(keys(good), images=(pattern, "registry.example.com/*"))))
     assert codes(one(policies, registry, f"{TEAM}/signed:1.0")) == ["accepted"]
-    assert codes(one(policies, registry, "r.example.com/" + "a" * 120 + ":1.0"))[0] in {"image-unmatched", "image-not-found"}
+    assert codes(one(policies, registry, "r.example.com/" + "a" * 120 + ":1.0"))[0] in {
+        "image-unmatched",
+        "image-not-found",
+    }
 
 
 def test_a_pattern_that_is_too_long_does_not_load(good):
@@ -219,7 +238,14 @@ def test_a_pattern_that_is_too_long_does_not_load(good):
 
 
 def test_credentials_are_kept(good):
-    made = block(keys(good), imageRegistryCredentials={"secrets": ["pull", "other/pull"], "providers": ["amazon"], "allowInsecureRegistry": True})
+    made = block(
+        keys(good),
+        imageRegistryCredentials={
+            "secrets": ["pull", "other/pull"],
+            "providers": ["amazon"],
+            "allowInsecureRegistry": True,
+        },
+    )
     found = load(policy(made)).rules[0].credentials
     assert found == ((("kyverno", "pull"), ("other", "pull")), ("amazon",), True)
     for wrong in ({"providers": ["aws"]}, {"secret": []}):
@@ -251,14 +277,18 @@ class TestActions:
         blocks = [block(keys(good), failureAction=each) for each in order]
         decision = decide(load(policy(*blocks)), registry, f"{TEAM}/unsigned:1.0")
         assert decision.outcome == "deny"
-        assert [ruling.effect for ruling in decision.images[0].rulings] == [{"Audit": "audit", "Enforce": "deny"}[each] for each in order]
+        assert [ruling.effect for ruling in decision.images[0].rulings] == [
+            {"Audit": "audit", "Enforce": "deny"}[each] for each in order
+        ]
 
     def test_overrides_for_namespaces(self, registry, good):
         overrides = [{"action": "audit", "namespaces": ["dev-*"]}, {"action": "enforce", "namespaces": ["dev-prod"]}]
         policies = load(policy(block(keys(good)), spec={"validationFailureActionOverrides": overrides}))
         for namespace, outcome in (("default", "deny"), ("dev-1", "admit"), ("dev-prod", "deny")):
             assert decide(policies, registry, f"{TEAM}/unsigned:1.0", namespace=namespace).outcome == outcome
-        own = load(policy(block(keys(good), failureAction="Enforce"), spec={"validationFailureActionOverrides": overrides}))
+        own = load(
+            policy(block(keys(good), failureAction="Enforce"), spec={"validationFailureActionOverrides": overrides})
+        )
         assert decide(own, registry, f"{TEAM}/unsigned:1.0", namespace="dev-1").outcome == "deny"
         for wrong in ([{"action": "audit"}], [{"namespaces": ["x"]}], [{"action": "off", "namespaces": ["x"]}]):
             with pytest.raises(PolicyInvalidError):
@@ -327,7 +357,11 @@ class TestOtherRules:
     def test_those_that_have_nothing_to_do_with_images_are_ignored(self, good):
         made = policy(block(keys(good)))
         made["spec"]["rules"].append(
-            {"name": "labels", "match": {"any": [{"resources": {"kinds": ["Pod"]}}]}, "validate": {"message": "x", "pattern": {"metadata": {"labels": {"app": "?*"}}}}}
+            {
+                "name": "labels",
+                "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
+                "validate": {"message": "x", "pattern": {"metadata": {"labels": {"app": "?*"}}}},
+            }
         )
         policies = load(made)
         assert len(policies.rules) == 1
@@ -336,7 +370,11 @@ class TestOtherRules:
     @pytest.mark.parametrize(
         "rule",
         [
-            {"mutate": {"patchStrategicMerge": {"spec": {"containers": [{"(image)": "*", "imagePullPolicy": "Always"}]}}}},
+            {
+                "mutate": {
+                    "patchStrategicMerge": {"spec": {"containers": [{"(image)": "*", "imagePullPolicy": "Always"}]}}
+                }
+            },
             {"validate": {"pattern": {"spec": {"containers": [{"image": "!*:latest"}]}}}},
             {"validate": {"cel": {"expressions": [{"expression": "object.spec.containers.all(c, c.image != '')"}]}}},
             {"generate": {"data": {"image": "x"}}},

@@ -54,7 +54,10 @@ def test_K01_pods_are_their_subresources_too(registry, good):
 def test_P17_a_kind_of_another_group_is_no_controller(registry, good):
     policies = matching(good, resources())
     assert codes(one(policies, registry, IMAGE, kind="Deployment")) == ABOUT
-    assert codes(one(policies, registry, IMAGE, kind="Deployment", gvr=("evil.example.com", "v1", "deployments"))) == NOT_ABOUT
+    assert (
+        codes(one(policies, registry, IMAGE, kind="Deployment", gvr=("evil.example.com", "v1", "deployments")))
+        == NOT_ABOUT
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,9 @@ class TestUnknown:
 
     def test_P09_unless_the_rest_decides(self, registry, good):
         unknown = {"resources": {"kinds": ["Pod"]}, "roles": ["x:y"]}
-        assert codes(one(matching(good, {"any": [unknown, {"resources": {"kinds": ["Pod"]}}]}), registry, IMAGE)) == ABOUT
+        assert (
+            codes(one(matching(good, {"any": [unknown, {"resources": {"kinds": ["Pod"]}}]}), registry, IMAGE)) == ABOUT
+        )
         other = {"resources": {"kinds": ["Pod"], "namespaces": ["other"]}, "roles": ["x:y"]}
         assert codes(one(matching(good, {"any": [other]}), registry, IMAGE)) == NOT_ABOUT
         assert codes(one(matching(good, resources(), exclude={"all": [other]}), registry, IMAGE)) == ABOUT
@@ -156,7 +161,9 @@ class TestAutogen:
         policies = matching(good, resources(**fields))
         assert codes(one(policies, registry, IMAGE, kind="Deployment")) == (ABOUT if about else NOT_ABOUT)
 
-    @pytest.mark.parametrize(("value", "about"), [("none", []), ("Deployment, CronJob", ["Deployment", "CronJob"]), ("Job", ["Job"])])
+    @pytest.mark.parametrize(
+        ("value", "about"), [("none", []), ("Deployment, CronJob", ["Deployment", "CronJob"]), ("Job", ["Job"])]
+    )
     def test_the_annotation(self, registry, good, value, about):
         metadata = {"name": "check", "annotations": {"pod-policies.kyverno.io/autogen-controllers": value}}
         policies = load(policy(block(keys(good)), metadata=metadata))
@@ -171,7 +178,9 @@ class TestAutogen:
 
     @pytest.mark.parametrize("kind", ["Pod", "Deployment", "CronJob"])
     def test_preconditions_see_the_pod(self, registry, good, kind):
-        asked = {"all": [{"key": "{{ request.object.spec.hostNetwork || `false` }}", "operator": "Equals", "value": True}]}
+        asked = {
+            "all": [{"key": "{{ request.object.spec.hostNetwork || `false` }}", "operator": "Equals", "value": True}]
+        }
         policies = matching(good, resources(), preconditions=asked)
         assert codes(one(policies, registry, IMAGE, kind=kind, spec={"hostNetwork": True})) == ABOUT
         assert codes(one(policies, registry, IMAGE, kind=kind)) == NOT_ABOUT
@@ -205,10 +214,18 @@ class TestPreconditions:
 
     def test_what_the_time_decides_does_not_load(self, good):
         with pytest.raises(PolicyUnsupportedError):
-            matching(good, resources(), preconditions=[{"key": "{{ time_now_utc() }}", "operator": "Equals", "value": "x"}])
+            matching(
+                good, resources(), preconditions=[{"key": "{{ time_now_utc() }}", "operator": "Equals", "value": "x"}]
+            )
 
     def test_what_an_object_says_is_no_expression(self, registry, good):
-        asked = [{"key": "a{{ request.object.metadata.labels.x }}", "operator": "Equals", "value": "a{{ request.namespace }}"}]
+        asked = [
+            {
+                "key": "a{{ request.object.metadata.labels.x }}",
+                "operator": "Equals",
+                "value": "a{{ request.namespace }}",
+            }
+        ]
         policies = matching(good, resources(), preconditions=asked)
         found = {"document": {"metadata": {"labels": {"x": "{{ request.namespace }}"}}, "spec": {"containers": []}}}
         assert codes(one(policies, registry, IMAGE, **found)) == NOT_ABOUT

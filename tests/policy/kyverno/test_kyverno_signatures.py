@@ -77,7 +77,12 @@ def test_the_digest_that_was_verified_is_to_be_written(seed, mine):
 
 @pytest.mark.parametrize(
     ("image", "code"),
-    [("signed", "accepted"), ("unsigned", "no-signature"), ("foreign", "signature-key-mismatch"), ("gone", "image-not-found")],
+    [
+        ("signed", "accepted"),
+        ("unsigned", "no-signature"),
+        ("foreign", "signature-key-mismatch"),
+        ("gone", "image-not-found"),
+    ],
 )
 def test_one_key(registry, good, image, code):
     assert codes(one(load(policy(block(keys(good)))), registry, f"{TEAM}/{image}:1.0")) == [code]
@@ -112,16 +117,25 @@ class TestCounts:
         assert codes(one(policies, registry, f"{TEAM}/{image}:1.0")) == [code]
 
     def test_one_key_twice_counts_once(self, registry, good, other):
-        assert codes(one(load(policy(block(keys(good), keys(good), count=2))), registry, f"{TEAM}/both:1.0")) != ["accepted"]
-        assert codes(one(load(policy(block(keys(good), keys(other), count=2))), registry, f"{TEAM}/both:1.0")) == ["accepted"]
+        assert codes(one(load(policy(block(keys(good), keys(good), count=2))), registry, f"{TEAM}/both:1.0")) != [
+            "accepted"
+        ]
+        assert codes(one(load(policy(block(keys(good), keys(other), count=2))), registry, f"{TEAM}/both:1.0")) == [
+            "accepted"
+        ]
 
-    @pytest.mark.parametrize(("image", "code"), [("both", "accepted"), ("signed", "signature-key-mismatch"), ("other", "signature-key-mismatch")])
+    @pytest.mark.parametrize(
+        ("image", "code"),
+        [("both", "accepted"), ("signed", "signature-key-mismatch"), ("other", "signature-key-mismatch")],
+    )
     def test_sets_are_all_needed(self, registry, good, other, image, code):
         sets = [{"entries": [keys(good)]}, {"entries": [keys(other)]}]
         policies = load(policy(block(attestors=sets)))
         assert codes(one(policies, registry, f"{TEAM}/{image}:1.0")) == [code]
 
-    @pytest.mark.parametrize(("image", "code"), [("signed", "accepted"), ("other", "accepted"), ("foreign", "signature-key-mismatch")])
+    @pytest.mark.parametrize(
+        ("image", "code"), [("signed", "accepted"), ("other", "accepted"), ("foreign", "signature-key-mismatch")]
+    )
     def test_P21_a_set_in_a_set_counts(self, registry, good, other, image, code):
         nested = {"attestor": {"count": 1, "entries": [keys(good), keys(other)]}}
         found = one(load(policy(block(nested))), registry, f"{TEAM}/{image}:1.0")
@@ -131,22 +145,37 @@ class TestCounts:
     @pytest.mark.parametrize("count", [-1, 3, "1", True, 1.0])
     def test_counts_that_nothing_could_meet(self, good, other, count):
         with pytest.raises(PolicyInvalidError) as caught:
-            load(policy(block(keys(good), keys(other), attestors=[{"count": count, "entries": [keys(good), keys(other)]}])))
+            load(
+                policy(
+                    block(keys(good), keys(other), attestors=[{"count": count, "entries": [keys(good), keys(other)]}])
+                )
+            )
         assert "count" in caught.value.message
 
     def test_paths_are_those_that_kyverno_prints(self, registry, good, other):
         found = one(load(policy(block(keys(good), keys(other)))), registry, f"{TEAM}/signed:1.0").rulings[0]
         assert ".attestors[0].entries[1].keys: " in found.message
-        assert [attestor.where for attestor, _ in found.verdicts] == [".attestors[0].entries[0].keys", ".attestors[0].entries[1].keys"]
+        assert [attestor.where for attestor, _ in found.verdicts] == [
+            ".attestors[0].entries[0].keys",
+            ".attestors[0].entries[1].keys",
+        ]
         several = one(load(policy(block(keys(good, other)))), registry, f"{TEAM}/signed:1.0").rulings[0]
-        assert [attestor.where for attestor, _ in several.verdicts] == [".attestors[0].entries[0].keys[0]", ".attestors[0].entries[0].keys[1]"]
+        assert [attestor.where for attestor, _ in several.verdicts] == [
+            ".attestors[0].entries[0].keys[0]",
+            ".attestors[0].entries[0].keys[1]",
+        ]
 
 
 class TestKeys:
     """Where keys come from."""
 
     def test_of_a_secret(self, registry, good):
-        references = References({("kyverno", "keys"): {"cosign.pub": pem(good).encode()}, ("team", "keys"): {"cosign.pub": pem(good).encode()}})
+        references = References(
+            {
+                ("kyverno", "keys"): {"cosign.pub": pem(good).encode()},
+                ("team", "keys"): {"cosign.pub": pem(good).encode()},
+            }
+        )
         for entry in (
             {"keys": {"publicKeys": "k8s://team/keys"}},
             {"keys": {"secret": {"name": "keys", "namespace": "team"}}},
@@ -190,7 +219,11 @@ class TestKeys:
 
     def test_P23_a_policy_of_a_namespace_reads_no_foreign_secret(self, registry, good):
         references = References({(name, "keys"): {"cosign.pub": pem(good).encode()} for name in ("team", "kyverno")})
-        own = policy(block({"keys": {"publicKeys": "k8s://team/keys"}}), kind="Policy", metadata={"name": "p", "namespace": "team"})
+        own = policy(
+            block({"keys": {"publicKeys": "k8s://team/keys"}}),
+            kind="Policy",
+            metadata={"name": "p", "namespace": "team"},
+        )
         policies = load(own, references=references)
         assert policies.rules[0].title == "team/p/verify"
         assert codes(one(policies, registry, f"{TEAM}/foreign:1.0", namespace="team")) == ["signature-key-mismatch"]
@@ -202,7 +235,10 @@ class TestKeys:
 
     @pytest.mark.parametrize(("name", "code"), [("sha256", "accepted"), ("sha384", "signature-hash-mismatch")])
     def test_the_hash_is_asked_for(self, registry, good, name, code):
-        for entry in (keys(good, signatureAlgorithm=name), {"keys": {"publicKeys": pem(good), "signatureAlgorithm": name}}):
+        for entry in (
+            keys(good, signatureAlgorithm=name),
+            {"keys": {"publicKeys": pem(good), "signatureAlgorithm": name}},
+        ):
             assert codes(one(load(policy(block(entry))), registry, f"{TEAM}/signed:1.0")) == [code]
 
 
@@ -249,14 +285,20 @@ def test_signatures_elsewhere(registry, good, tmp_path):
 
     digest = registry.push(f"{TEAM}/apart-from")
     registry.push("signatures.example.com/all")
-    image, place = (registry.repository(type("R", (), {"name": name})) for name in (f"{TEAM}/apart-from", "signatures.example.com/all"))
+    image, place = (
+        registry.repository(type("R", (), {"name": name}))
+        for name in (f"{TEAM}/apart-from", "signatures.example.com/all")
+    )
     before = load(policy(block(keys(good), repository="signatures.example.com/all")))
     assert codes(one(before, registry, f"{TEAM}/apart-from:1.0")) == ["no-signature"]
     registry.sign(f"{TEAM}/apart-from", good)
     shutil.rmtree(place.layout.path)
     shutil.copytree(image.layout.path, place.layout.path)
     registry.push(f"{TEAM}/apart-from", "other")
-    for made in (block(keys(good), repository="signatures.example.com/all"), block(keys(good, repository="signatures.example.com/all"))):
+    for made in (
+        block(keys(good), repository="signatures.example.com/all"),
+        block(keys(good, repository="signatures.example.com/all")),
+    ):
         assert codes(one(load(policy(made)), registry, f"{TEAM}/apart-from@{digest}")) == ["accepted"]
     assert "signatures.example.com/all" in registry.asked
     with pytest.raises(PolicyInvalidError):
