@@ -169,7 +169,7 @@ def _equals(key: Any, value: Any) -> bool:
         return _same(key, value)
     numbers = _comparable(key, value)
     if numbers is not None:
-        return numbers[0] == numbers[1]
+        return bool(numbers[0] == numbers[1])
     if key is None or value is None:
         return key is value
     return globs.matches(as_text(value), as_text(key))

@@ -42,9 +42,9 @@ class Kind(NamedTuple):
     def fits(self, workload: Workload, kind: str, group: str) -> bool:
         """Whether the object is of this kind."""
         return (
-            globs.matches(self.kind, kind)
-            and globs.matches(self.group, group)
-            and globs.matches(self.version, workload.version)
+            (self.kind == kind or globs.matches(self.kind, kind))
+            and (self.group == "*" or globs.matches(self.group, group))
+            and (self.version == "*" or globs.matches(self.version, workload.version))
             and (not self.subresource or globs.matches(self.subresource, workload.subresource))
         )
 
@@ -108,18 +108,19 @@ class Filter(NamedTuple):
 
     def holds(self, workload: Workload, kind: str, group: str) -> bool | None:
         """`kind` and `group`: what the object counts as (`Pod` for a controller's template)."""
-        return _all(
-            [
-                lambda: not self.kinds or any(each.fits(workload, kind, group) for each in self.kinds),
-                lambda: not self.names or globs.any_matches(self.names, workload.name),
-                lambda: not self.namespaces or globs.any_matches(self.namespaces, workload.namespace),
-                lambda: all(_has(workload.annotations, key, value) for key, value in self.annotations),
-                lambda: not self.operations or workload.operation in self.operations,
-                lambda: self.selector is None or self.selector.fits(workload.labels),
-                lambda: self._namespace(workload),
-                lambda: self._user(workload.user),
-            ]
-        )
+        if self.kinds and not any(each.fits(workload, kind, group) for each in self.kinds):
+            return False
+        if self.names and not globs.any_matches(self.names, workload.name):
+            return False
+        if self.namespaces and not globs.any_matches(self.namespaces, workload.namespace):
+            return False
+        if self.operations and workload.operation not in self.operations:
+            return False
+        if not all(_has(workload.annotations, key, value) for key, value in self.annotations):
+            return False
+        if self.selector is not None and not self.selector.fits(workload.labels):
+            return False
+        return _all([lambda: self._namespace(workload), lambda: self._user(workload.user)])
 
     def _namespace(self, workload: Workload) -> bool | None:
         if self.namespace_selector is None:

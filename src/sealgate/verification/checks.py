@@ -302,11 +302,11 @@ def annotations_finding(found: Mapping[str, object], asked: Asked) -> Finding:
     for name, expression in asked.annotation_patterns:
         import re2
 
-        value = found.get(name)
-        if not isinstance(value, str):
+        text = found.get(name)
+        if not isinstance(text, str):
             return Finding("annotation-mismatch", "failed", f"has no annotation {name!r}")
-        if re2.fullmatch(expression, value) is None:
-            return Finding("annotation-mismatch", "failed", f"its annotation {name!r} is {value!r}, not as asked for")
+        if re2.fullmatch(expression, text) is None:
+            return Finding("annotation-mismatch", "failed", f"its annotation {name!r} is {text!r}, not as asked for")
     if not asked.annotations and not asked.annotation_patterns:
         return Finding("annotations-verified", "skipped", "no annotation was asked for")
     return Finding("annotations-verified", "passed", "carries the annotations asked for")
