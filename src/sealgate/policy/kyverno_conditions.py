@@ -17,7 +17,7 @@ from sealgate import limits, strictjson
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError, SealgateError
 from sealgate.policy import globs, kyverno_semver, kyverno_time
 from sealgate.policy.fields import Fields
-from sealgate.policy.kyverno_jmespath import EvaluationError, as_text
+from sealgate.policy.kyverno_expression import EvaluationError, as_text
 from sealgate.policy.kyverno_variables import Template, template
 from sealgate.verification.findings import Finding
 

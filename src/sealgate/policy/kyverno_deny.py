@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate.errors import PolicyInvalidError, PolicyUndecidedError, PolicyUnsupportedError, SealgateError
 from sealgate.policy import kyverno_conditions, model
-from sealgate.policy.kyverno_jmespath import EvaluationError, Unknown
+from sealgate.policy.kyverno_expression import EvaluationError, Unknown
 from sealgate.policy.kyverno_object import images
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from sealgate import limits
 from sealgate.errors import LimitError, PolicyInvalidError, WorkloadInvalidError
 from sealgate.policy import globs
 from sealgate.policy.evaluate import Placed
-from sealgate.policy.kyverno_jmespath import EvaluationError, Expression
+from sealgate.policy.kyverno_expression import EvaluationError, Expression
 from sealgate.policy.model import Extractor
 
 if TYPE_CHECKING:

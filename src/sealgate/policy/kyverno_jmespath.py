@@ -1,7 +1,7 @@
-"""JMESPath as Kyverno's policies use it: the language of its library, Kyverno's functions, and bounds. Pure.
+"""How JMESPath is evaluated: the library's interpreter within bounds, and Kyverno's functions. Pure.
 
 Every step costs, and so does every value that is made: an expression that doubles what it is given ends at the bound.
-Functions that ask somebody, or give another answer each time, are not there; a policy that names one does not load.
+Functions that ask somebody, or give another answer each time, are not there.
 
 Sources: JMESPath specification; Kyverno, pkg/engine/jmespath/functions.go.
 """
@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, TypeVar, cast
 
-import jmespath.exceptions
 import jmespath.functions
-import jmespath.parser
 import jmespath.visitor
 
 from sealgate import limits, strictjson
-from sealgate.errors import PolicyInvalidError, PolicyUndecidedError, PolicyUnsupportedError, SealgateError
+from sealgate.errors import SealgateError
 from sealgate.policy import globs, kyverno_time
+from sealgate.policy.kyverno_expression import HOLE, EvaluationError, Unknown, as_text
 from sealgate.policy.kyverno_semver import satisfies
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -37,92 +35,18 @@ def _signature(*kinds: dict[str, list[str]]) -> Callable[[_F], _F]:
 _TEXT = {"types": ["string"]}
 _NUMBER = {"types": ["number"]}
 _ANY: dict[str, list[str]] = {"types": []}
-HOLE = re.compile("\ue000(\\d+)\ue001")
-"""Where the value of a variable in a variable goes. It is put into the parsed expression, never into its text."""
 
 
-class EvaluationError(Exception):
-    """An expression has no answer on this input; the text says why."""
+class Interpreter(jmespath.visitor.TreeInterpreter):  # type: ignore[misc]  # the library has no types
+    """The library's interpreter, for one evaluation: its steps are counted."""
 
-
-class Unknown:
-    """What is not known here; whoever looks at it has no answer."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-
-    def refuse(self) -> PolicyUndecidedError:
-        """The error for who looks."""
-        return PolicyUndecidedError(f"{self.what} is not known here")
-
-
-class Expression:
-    """A parsed expression, of functions that are known."""
-
-    def __init__(self, text: str, where: str) -> None:
-        """Raises `PolicyInvalidError`."""
-        if len(text) > limits.POLICY_EXPRESSION_CHARS:
-            raise PolicyInvalidError(
-                f"{where}: an expression has more than {limits.POLICY_EXPRESSION_CHARS} characters"
-            )
-        try:
-            self.tree: Any = jmespath.parser.Parser().parse(text).parsed
-        except (jmespath.exceptions.JMESPathError, ValueError, RecursionError) as error:
-            raise PolicyInvalidError(f"{where}: {text[:100]!r} is not JMESPath: {str(error)[:200]}") from error
-        self.text = text
-        try:
-            self._check(self.tree, where)
-        except RecursionError as error:
-            raise PolicyInvalidError(f"{where}: {text[:100]!r} is nested too deep") from error
-        self.roots = frozenset(_roots(self.tree))
-        self.timed = any(name in text for name in ("time_now", "time_since"))
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def _check(self, node: Any, where: str) -> None:
-        if node["type"] == "function_expression" and node["value"] not in Functions.FUNCTION_TABLE:
-            name = node["value"]
-            if name in _KYVERNOS:
-                raise PolicyUnsupportedError(f"{where}: the function {name} is not evaluated here")
-            raise PolicyInvalidError(f"{where}: there is no function {name!r}")
-        for child in node["children"]:
-            if isinstance(child, dict):
-                self._check(child, where)
-
-    def evaluate(self, data: Any, *, now: float | None, holes: tuple[Any, ...] = ()) -> Any:
-        """The value; None where there is none. Raises `EvaluationError`, `PolicyUndecidedError`."""
-        try:
-            return _Interpreter(now, holes).visit(self.tree, data)
-        except (jmespath.exceptions.JMESPathError, ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise EvaluationError(f"{self.text[:100]!r}: {str(error)[:200]}") from error
-
-
-def _roots(node: Any) -> list[str]:
-    """The fields of the outermost object that an expression looks at."""
-    kind, children = node["type"], node["children"]
-    if kind == "field":
-        return [node["value"]]
-    if kind in {
-        "subexpression",
-        "pipe",
-        "index_expression",
-        "projection",
-        "value_projection",
-        "flatten",
-        "filter_projection",
-    }:
-        return _roots(children[0]) if children else []
-    return [name for child in children if isinstance(child, dict) for name in _roots(child)]
-
-
-class _Interpreter(jmespath.visitor.TreeInterpreter):  # type: ignore[misc]  # the library has no types
     def __init__(self, now: float | None, holes: tuple[Any, ...]) -> None:
         super().__init__(jmespath.visitor.Options(custom_functions=Functions(now)))
         self._left = limits.POLICY_STEPS
         self._holes = holes
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
+        """Any node."""
         self._pay(1)
         return super().visit(node, *args, **kwargs)
 
@@ -150,12 +74,14 @@ class _Interpreter(jmespath.visitor.TreeInterpreter):  # type: ignore[misc]  # t
         return value
 
     def visit_field(self, node: Any, value: Any) -> Any:
+        """A member of an object. Raises `PolicyUndecidedError` for what is not known."""
         found = value.get(self._fill(node["value"])) if isinstance(value, dict) else None
         if isinstance(found, Unknown):
             raise found.refuse()
         return found
 
     def visit_literal(self, node: Any, value: Any) -> Any:
+        """A constant, or the value of an inner variable."""
         return self._fill(node["value"])
 
     def _fill(self, text: Any) -> Any:
@@ -168,26 +94,26 @@ class _Interpreter(jmespath.visitor.TreeInterpreter):  # type: ignore[misc]  # t
         return HOLE.sub(lambda hole: as_text(self._holes[int(hole[1])]), text)
 
     def visit_flatten(self, node: Any, value: Any) -> Any:
+        """It makes a list."""
         return self._weigh(super().visit_flatten(node, value))
 
     def visit_multi_select_list(self, node: Any, value: Any) -> Any:
+        """It makes a list."""
         return self._weigh(super().visit_multi_select_list(node, value))
 
     def visit_multi_select_dict(self, node: Any, value: Any) -> Any:
+        """It makes an object."""
         return self._weigh(super().visit_multi_select_dict(node, value))
 
     def visit_comparator(self, node: Any, value: Any) -> Any:
+        """What is compared is paid for first: equal parts may be shared, and then it takes longer than they are large."""
         for child in node["children"]:
             self._weigh(super().visit(child, value))
         return super().visit_comparator(node, value)
 
     def visit_function_expression(self, node: Any, value: Any) -> Any:
+        """It may make anything."""
         return self._weigh(super().visit_function_expression(node, value))
-
-
-def as_text(value: Any) -> str:
-    """A value inside of a text: strings as they are, the rest as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 class Functions(jmespath.functions.Functions):  # type: ignore[misc]  # the library has no types
@@ -403,12 +329,6 @@ class Functions(jmespath.functions.Functions):  # type: ignore[misc]  # the libr
     @_signature(_TEXT, _TEXT, _TEXT)
     def _func_time_between(self, at: str, start: str, end: str) -> bool:
         return _moment("", start) < _moment("", at) < _moment("", end)
-
-
-_KYVERNOS = frozenset(
-    "random x509_decode time_to_cron path_canonicalize parse_yaml image_normalize is_external_url md5".split()
-)
-"""What Kyverno has and is not here."""
 
 
 def _moment(layout: str, text: str) -> Fraction:

@@ -169,7 +169,7 @@ class Match(NamedTuple):
     def selects(self, workload: Workload) -> bool:
         """Raises `PolicyUndecidedError` when who asks, or the namespace's labels, would decide and are not known."""
         found = self._holds(workload, workload.kind, workload.group)
-        if found is not True and self.for_template(workload):
+        if found is not True and (self.for_template(workload) or _is_file(workload)):
             found = _any([lambda: found, lambda: self._holds(workload, "Pod", "")])
         if found is None:
             raise PolicyUndecidedError(
@@ -190,6 +190,11 @@ class Match(NamedTuple):
                 lambda: self.exclude is None or _not(self.exclude.holds(workload, kind, group)),
             ]
         )
+
+
+def _is_file(workload: Workload) -> bool:
+    """Whether it is no object of a cluster: what a Compose file or a Dockerfile runs is held to the rules for Pods."""
+    return not workload.resource and workload.kind in {"Compose", "Dockerfile"}
 
 
 class Namespaces(NamedTuple):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sealgate.errors import InvalidReferenceError, PolicyUndecidedError
 from sealgate.oci.reference import HUB
 from sealgate.oci.reference import parse as parse_reference
-from sealgate.policy.kyverno_jmespath import EvaluationError, Unknown
+from sealgate.policy.kyverno_expression import EvaluationError, Unknown
 
 if TYPE_CHECKING:
     from sealgate.policy.kyverno_conditions import Block

@@ -17,7 +17,7 @@ from sealgate.errors import PolicyInvalidError, PolicyUndecidedError, PolicyUnsu
 from sealgate.policy import patterns
 from sealgate.policy.fields import Fields, located
 from sealgate.policy.kyverno_conditions import Condition, block
-from sealgate.policy.kyverno_jmespath import EvaluationError, Unknown
+from sealgate.policy.kyverno_expression import EvaluationError, Unknown
 from sealgate.policy.model import Digests, Static
 
 if TYPE_CHECKING:

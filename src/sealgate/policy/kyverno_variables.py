@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from sealgate import limits
 from sealgate.errors import PolicyInvalidError, PolicyUndecidedError, PolicyUnsupportedError
 from sealgate.policy.fields import Fields, located
-from sealgate.policy.kyverno_jmespath import EvaluationError, Expression, Unknown, as_text
+from sealgate.policy.kyverno_expression import EvaluationError, Expression, Unknown, as_text
 
 if TYPE_CHECKING:
     from sealgate.policy.reading import Context

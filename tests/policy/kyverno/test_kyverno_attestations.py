@@ -174,7 +174,7 @@ class TestConditions:
         policies = load(wanting({"entries": [keys(good)]}, conditions=conditions(condition(key, operator, value))))
         assert codes(one(policies, registry, f"{TEAM}/attested:1.0")) == ["condition-error"]
 
-    def test_E06_what_a_stranger_says_counts_for_nothing(self, registry, good):
+    def test_W04_what_a_stranger_says_counts_for_nothing(self, registry, good):
         """Nor does it refuse what a key that counts has said (weakness 15)."""
         policies = load(
             wanting(
@@ -226,7 +226,7 @@ class TestConditions:
             "{{ time_since('','{{ metadata.scanFinishedOn }}', '') }}",
         ],
     )
-    def test_P19_a_scan_must_be_recent(self, registry, good, days, code, key):
+    def test_a_scan_must_be_recent(self, registry, good, days, code, key):
         finished = 1_799_913_600.0  # 2027-01-14T08:00:00Z
         policies = load(
             wanting(
@@ -288,7 +288,7 @@ class TestConditions:
             "{{ regex_match('(a*)*(a|aa)+$', '" + "a" * 1000 + "b') }}",
         ],
     )
-    def test_D11_expressions_end(self, registry, good, key):
+    def test_D09_D12_expressions_end(self, registry, good, key):
         policies = load(wanting({"entries": [keys(good)]}, conditions=conditions(condition(key, "Equals", "x"))))
         assert codes(one(policies, registry, f"{TEAM}/attested:1.0"))[0] in {"condition-error", "condition-failed"}
 

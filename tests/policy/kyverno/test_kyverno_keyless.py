@@ -132,7 +132,7 @@ def test_nobody_vouches_without_a_trust_root(issuer):
     assert "no certificate authority is believed in" in caught.value.message
 
 
-def test_D11_a_regular_expression_is_no_bomb(registry, settings, issuer):
+def test_D09_a_regular_expression_is_no_bomb(registry, settings, issuer):
     policies = load(policy(block(entry(issuer=issuer, subjectRegExp="(([a-z])+.)+[A-Z]([a-z])+$"))), settings=settings)
     assert codes(one(policies, registry, f"{TEAM}/by-dev:1.0")) == ["identity-mismatch"]
 

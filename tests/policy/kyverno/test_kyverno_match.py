@@ -186,6 +186,14 @@ class TestAutogen:
         assert codes(one(policies, registry, IMAGE, kind=kind)) == NOT_ABOUT
 
 
+@pytest.mark.parametrize("kind", ["Compose", "Dockerfile"])
+def test_files_that_are_no_objects_are_held_to_the_rules_for_pods(registry, good, kind):
+    file = {"kind": kind, "gvr": ("", "", ""), "namespace": "", "document": {}}
+    assert codes(one(matching(good, resources()), registry, IMAGE, **file)) == ABOUT
+    deployments = matching(good, {"any": [{"resources": {"kinds": ["Deployment"]}}]})
+    assert codes(one(deployments, registry, IMAGE, **file)) == NOT_ABOUT
+
+
 class TestPreconditions:
     """Preconditions see the object."""
 

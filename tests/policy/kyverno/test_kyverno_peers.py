@@ -24,7 +24,9 @@ def cosigned(cosign3, cosign2, docker_registry, tmp_path_factory):
     for name in ("bundle", "legacy", "attested", "unsigned"):
         found[name] = push_image(docker_registry, f"kyverno/{name}", "1.0")
     cosign3("sign", "--key", key, *OFFLINE, found["bundle"].reference, check=True)
-    cosign2("sign", "--key", key, "--tlog-upload=false", "-y", "-a", "env=prod-eu", found["legacy"].reference, check=True)
+    cosign2(
+        "sign", "--key", key, "--tlog-upload=false", "-y", "-a", "env=prod-eu", found["legacy"].reference, check=True
+    )
     attest = ("attest", "--key", key, *OFFLINE, "--type", "slsaprovenance1", "--predicate", predicate)
     cosign3(*attest, found["attested"].reference, check=True)
     return (folder / "cosign.pub").read_text(), found
@@ -35,7 +37,12 @@ def gate(sealgate, folder, document, *images, kind="Pod"):
     spec = {"containers": [{"name": f"c{index}", "image": image} for index, image in enumerate(images)]}
     made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": spec}
     if kind == "Deployment":
-        made = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "web"}, "spec": {"template": {"spec": spec}}}
+        made = {
+            "apiVersion": "apps/v1",
+            "kind": kind,
+            "metadata": {"name": "web"},
+            "spec": {"template": {"spec": spec}},
+        }
     (folder / "manifest.yaml").write_text(yaml.safe_dump(made))
     return sealgate("gate", "-p", folder / "policy.yaml", "-o", "json", folder / "manifest.yaml")
 
