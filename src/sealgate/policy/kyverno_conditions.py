@@ -42,7 +42,12 @@ class Condition(NamedTuple):
         """Raises `EvaluationError` when it has no answer, `PolicyUndecidedError` when what decides is not known."""
         key = self.key.fill(data, now, missing=missing)
         value = self.value.fill(data, now, missing=missing)
-        return _OPERATORS[self.operator](key, value)
+        try:
+            return _OPERATORS[self.operator](key, value)
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise EvaluationError(f"{self.where}: {str(error)[:200]}") from error
+        except PolicyInvalidError as error:
+            raise EvaluationError(f"{self.where}: {error.message}") from error
 
 
 class Block(NamedTuple):

@@ -87,6 +87,8 @@ class Expression:
             return Interpreter(now, holes).visit(self.tree, data)
         except (exceptions.JMESPathError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise EvaluationError(f"{self.text[:100]!r}: {str(error)[:200]}") from error
+        except PolicyInvalidError as error:  # a pattern that is none until it has its values
+            raise EvaluationError(f"{self.text[:100]!r}: {error.message}") from error
 
 
 def _roots(node: Any) -> list[str]:

@@ -34,6 +34,7 @@ def _signature(*kinds: dict[str, list[str]]) -> Callable[[_F], _F]:
 
 _TEXT = {"types": ["string"]}
 _NUMBER = {"types": ["number"]}
+_NUMBER_BITS = 1024
 _ANY: dict[str, list[str]] = {"types": []}
 
 
@@ -81,12 +82,18 @@ class Interpreter(jmespath.visitor.TreeInterpreter):  # type: ignore[misc]  # th
         return found
 
     def visit_literal(self, node: Any, value: Any) -> Any:
-        """A constant, or the value of an inner variable."""
+        """A constant, with the values of inner variables."""
         return self._fill(node["value"])
 
     def _fill(self, text: Any) -> Any:
         """Values of inner variables in their places: as they are where they stand alone, else as text."""
-        if not self._holes or not isinstance(text, str):
+        if not self._holes:
+            return text
+        if isinstance(text, list):
+            return [self._fill(each) for each in text]
+        if isinstance(text, dict):
+            return {as_text(self._fill(name)): self._fill(each) for name, each in text.items()}
+        if not isinstance(text, str):
             return text
         found = HOLE.fullmatch(text)
         if found is not None:
@@ -169,6 +176,12 @@ class Functions(jmespath.functions.Functions):  # type: ignore[misc]  # the libr
         if (text.count(old) + 1) * len(new) + len(text) > limits.POLICY_TEXT_CHARS:
             raise EvaluationError(f"a text becomes longer than {limits.POLICY_TEXT_CHARS} characters")
         return text.replace(old, new, count)
+
+    @_signature(_TEXT, {"types": ["array-string"]})
+    def _func_join(self, separator: str, texts: list[str]) -> str:
+        if len(separator) * len(texts) + sum(len(each) for each in texts) > limits.POLICY_TEXT_CHARS:
+            raise EvaluationError(f"a text becomes longer than {limits.POLICY_TEXT_CHARS} characters")
+        return separator.join(texts)
 
     @_signature(_TEXT, _NUMBER)
     def _func_truncate(self, text: str, length: float) -> str:
@@ -346,6 +359,8 @@ def _fraction(value: Any) -> Fraction:
 
 def _number(value: Fraction | int) -> int | float:
     found = Fraction(value)
+    if max(found.numerator.bit_length(), found.denominator.bit_length()) > _NUMBER_BITS:
+        raise EvaluationError("a number becomes too large")
     return int(found) if found.denominator == 1 else float(found)
 
 

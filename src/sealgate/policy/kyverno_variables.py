@@ -33,6 +33,9 @@ class Variable(NamedTuple):
     def value(self, data: Mapping[str, Any], now: float | None) -> Any:
         """Its value; None where there is none. Raises `EvaluationError`, `PolicyUndecidedError`."""
         holes = tuple(each.value(data, now) for each in self.inner)
+        for each, found in zip(self.inner, holes, strict=True):
+            if found is None:
+                raise EvaluationError(f"the variable {each.expression.text[:100]!r} has no value")
         return self.expression.evaluate(data, now=now, holes=holes)
 
     def roots(self) -> frozenset[str]:

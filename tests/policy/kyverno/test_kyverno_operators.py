@@ -85,6 +85,32 @@ def test_functions(asked, expression, answer):
     assert asked(f"{{{{ {expression} }}}}", "Equals", True) is answer
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "`7`" + " | multiply(@, @)" * 60, "'a' | join(@, ['" + "b" * 500 + "', 'c'])" + " | join(@, split(@, ''))" * 8,
+        "to_number('nan')", "to_number('1e999')", "regex_match('(', 'x')", "regex_match(request.object.spec.x.s, '') && regex_match(join('', ['(', 'a']), 'b')",
+        "time_add('9999-12-31T23:59:59Z', '999999999999h')", "lookup(request.object.spec.x.l, `99`)", "add('x', 'y')",
+        "truncate('abc', to_number('1e999'))", "split(join('', ['a']), @)", "round(`1`, to_number('1e999'))",
+    ],
+)  # fmt: skip
+def test_D09_no_expression_fails_in_another_way_than_without_an_answer(asked, expression):
+    """The preconditions of an image that cannot be decided are a refusal, whatever went wrong; nothing is raised."""
+    assert asked(f"{{{{ {expression} }}}}", "GreaterThan", 1) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "answer"),
+    [
+        ("{{ contains(`[\"{{ request.object.spec.x.s }}\"]`, 'text') }}", True, True), ("{{ '{{ request.object.spec.x.s }}-x' }}", "text-x", True),
+        ("{{ `{{ request.object.spec.x.n }}` }}", 3, True), ("{{ request.object.spec.x.\"{{ request.object.spec.x.o.a }}\" || 'none' }}", "none", True),
+        ('{{ {a: `{"{{ request.object.spec.x.s }}": 1}`}.a.text }}', 1, True), ("{{ '{{ request.object.spec.x.missing }}' }}", "", True),
+    ],
+)  # fmt: skip
+def test_variables_in_variables(asked, key, value, answer):
+    assert asked(key, "Equals", value) is answer
+
+
 @given(st.integers(min_value=-(10**15), max_value=10**15))
 def test_durations_are_read_as_they_are_written(nanoseconds):
     text = duration_text(__import__("fractions").Fraction(nanoseconds, 10**9))
