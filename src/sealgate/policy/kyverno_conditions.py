@@ -233,7 +233,7 @@ def _durations(key: Any, value: Any) -> tuple[Fraction, Fraction]:
 def _members(key: Any, value: Any) -> list[bool]:
     """Of every element of the key, whether it is among the values."""
     keys = key if isinstance(key, list) else [key]
-    values = value if isinstance(value, list) else _listed(value)
+    values = listed(value)
     if any(isinstance(each, (Mapping, list)) for each in (*keys, *values)):
         raise EvaluationError("lists and objects in lists cannot be looked for")
     if len(keys) * len(values) > limits.POLICY_STEPS:
@@ -241,7 +241,10 @@ def _members(key: Any, value: Any) -> list[bool]:
     return [any(_among(one, each) for each in values) for one in keys]
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """A list, also where it is written as one text (in a ConfigMap); anything else is a list of one."""
+    if isinstance(value, list):
+        return value
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             found = strictjson.parse(value.encode(), limit=limits.POLICY_TEXT_CHARS, what="the list")

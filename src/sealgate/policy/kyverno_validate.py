@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from sealgate.errors import PolicyInvalidError, PolicyUndecidedError, PolicyUnsupportedError
 from sealgate.policy import patterns
 from sealgate.policy.fields import Fields, located
-from sealgate.policy.kyverno_conditions import Condition, block
+from sealgate.policy.kyverno_conditions import Condition, block, listed
 from sealgate.policy.kyverno_expression import EvaluationError, Unknown
 from sealgate.policy.model import Digests, Static
 
@@ -185,9 +185,14 @@ def _condition(condition: Condition, limits: _Limits, applies: Applies) -> None:
         value = condition.value.fill(applies.scope.data(known, None), None)
     except (EvaluationError, PolicyUndecidedError) as error:
         raise PolicyInvalidError(f"{condition.where}: {error}") from error
-    values = value if isinstance(value, list) else [value]
+    values = listed(value)
     if not values or not all(isinstance(each, str) and each for each in values):
         _unread(condition.where)
+    wrong = next((each for each in values if end and "/" in each), None)
+    if wrong is not None:  # as a host it would fit nothing, as a pattern it would allow what the product does not
+        raise PolicyInvalidError(
+            f"{condition.where}: {wrong!r} is no registry", hint="a host; paths: {{ element.image }}"
+        )
     found = tuple(f"{each}{end}" for each in values)
     if condition.operator in _NOT_IN:
         limits.allow(found)

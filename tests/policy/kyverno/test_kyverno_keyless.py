@@ -255,3 +255,45 @@ class TestCertificates:
         policies = load(policy(block({"certificates": {"certChain": foreign}})), settings=settings)
         assert codes(one(policies, registry, f"{TEAM}/by-dev:1.0")) == ["certificate-untrusted"]
         assert "identity-any" in [note.code for note in policies.notes]
+
+
+SAMPLE = """
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: check-image, annotations: {policies.kyverno.io/title: Verify, pod-policies.kyverno.io/autogen-controllers: none}}
+spec:
+  webhookConfiguration: {failurePolicy: Fail, timeoutSeconds: 30}
+  background: false
+  rules:
+  - name: verify
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    verifyImages:
+    - imageReferences: ["registry.example.com/team/*"]
+      failureAction: Enforce
+      mutateDigest: true
+      attestors: [{count: 1, entries: [{keys: {publicKeys: PEM, rekor: {ignoreTlog: true, url: https://rekor.sigstore.dev}, ctlog: {ignoreSCT: true}}}]}]
+      attestations:
+      - type: https://slsa.dev/provenance/v1
+        attestors: [{entries: [{keyless: {issuer: "*", subject: "dev@example.com", rekor: {url: https://rekor.sigstore.dev}}}]}]
+        conditions: [{all: [{key: "{{ buildType }}", operator: Equals, value: by-dev}]}]
+"""
+
+
+@pytest.mark.parametrize(("signed", "code"), [(True, "accepted"), (False, "signature-key-mismatch")])
+def test_a_policy_with_all_of_it(registry, settings, keyless, good, stranger, signed, code):
+    import json
+
+    name = f"{TEAM}/all-{int(signed)}"
+    digest = registry.push(name)
+    registry.sign(name, good if signed else stranger)
+    made = keyless.make_bundle(
+        kind="dsse", rekor=1, identity="dev@example.com", statement=statement(digest, SLSA, {"buildType": "by-dev"})
+    )
+    registry.attach(name, made.bundle)
+    policies = load(SAMPLE.replace("PEM", json.dumps(pem(good))), settings=settings)
+    assert codes(one(policies, registry, f"{name}:1.0")) == [code]
+    assert codes(one(policies, registry, f"{name}:1.0", kind="Deployment")) == ["image-unmatched"]
+    other = load(
+        SAMPLE.replace("PEM", json.dumps(pem(good))).replace("value: by-dev", "value: else"), settings=settings
+    )
+    assert codes(one(other, registry, f"{name}:1.0")) != ["accepted"]

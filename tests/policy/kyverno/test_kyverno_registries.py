@@ -88,14 +88,13 @@ def test_R02_a_look_alike_is_excused_by_no_host(registry):
     assert "pattern-excuse" in [note.code for note in wide.notes]
 
 
-def test_a_list_of_a_config_map(registry):
+@pytest.mark.parametrize("listed", ["registry.example.com", '["registry.example.com", "docker.io"]'])
+def test_a_list_of_a_config_map(registry, listed):
     made = rule(
         deny("{{ images.containers.*.registry }}", "AnyNotIn", "{{ allowed.data.registries }}"),
         context=[{"name": "allowed", "configMap": {"name": "registries", "namespace": "kyverno"}}],
     )
-    policies = load(
-        made, references=References(maps={("kyverno", "registries"): {"registries": "registry.example.com"}})
-    )
+    policies = load(made, references=References(maps={("kyverno", "registries"): {"registries": listed}}))
     assert codes(one(policies, registry, GOOD)) == ["image-skipped"]
     assert codes(one(policies, registry, BAD)) != ["image-skipped"]
 
@@ -115,6 +114,12 @@ def test_a_list_of_a_config_map(registry):
 def test_what_else_is_said_of_images_does_not_load(validate):
     with pytest.raises(PolicyInvalidError):
         load(rule(validate))
+
+
+def test_a_path_is_no_registry():
+    with pytest.raises(PolicyInvalidError) as caught:
+        load(rule(deny("{{ images.containers.*.registry }}", "AnyNotIn", ["ghcr.io/your-org"])))
+    assert "is no registry" in caught.value.message
 
 
 def test_the_hint_says_what_is_read():
