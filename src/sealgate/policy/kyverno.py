@@ -208,7 +208,8 @@ def _rule(fields: Fields, name: str, policy: _Policy, *, version: str) -> list[R
             hint=", ".join(_TYPES),
         )
     [kind] = types
-    if kind != "verifyImages" and not _mentions_images(fields.take(kind)):
+    said = [fields.take(name) for name in (kind, "context", "preconditions", "celPreconditions", "imageExtractors")]
+    if kind != "verifyImages" and not _mentions_images(said):
         policy.note(
             "rule-ignored", f"the rule {name!r} demands nothing of images and is not evaluated here", fields.where
         )
@@ -239,7 +240,8 @@ def _rule(fields: Fields, name: str, policy: _Policy, *, version: str) -> list[R
 
 
 def _mentions_images(value: object) -> bool:
-    return "image" in json.dumps(value, default=str).lower()
+    """How images are pulled is another matter (`imagePullPolicy`, `imagePullSecrets`)."""
+    return "image" in json.dumps(value, default=str).lower().replace("imagepull", "")
 
 
 def _preconditions(fields: Fields) -> kyverno_conditions.Block | None:

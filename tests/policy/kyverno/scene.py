@@ -202,8 +202,9 @@ def decide(
 ) -> Decision:
     """What becomes of a workload with these images."""
     placed = [Placed(image, f"containers[{index}].image") for index, image in enumerate(images)]
+    memory = more.pop("memory", None)
     found = more.pop("workload", None) or workload(kind, images=images, **more)
-    flow = evaluate(Index(policies), found, placed, StoreJudge(registry), clock=lambda: now)
+    flow = evaluate(Index(policies), found, placed, StoreJudge(registry, memory=memory), clock=lambda: now)
 
     def sender(*_: object) -> None:
         raise AssertionError("nothing is asked over the network")

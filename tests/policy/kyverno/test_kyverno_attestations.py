@@ -235,6 +235,25 @@ class TestConditions:
         )
         assert codes(one(policies, registry, f"{TEAM}/scanned:1.0", now=finished + days * 86400)) == [code]
 
+    def test_P13_what_the_clock_decides_is_not_remembered(self, registry, good):
+        class Memory(dict):
+            def recall(self, reference, digest, attestor, now):
+                return self.get((digest, attestor.identity))
+
+            def remember(self, reference, digest, attestor, now, verdict):
+                self[digest, attestor.identity] = verdict
+
+        finished = 1_799_913_600.0
+        recent = condition("{{ time_since('', metadata.scanFinishedOn, '') }}", "LessThanOrEquals", "168h")
+        done = condition("{{ metadata.scanFinishedOn }}", "Equals", "2027*")
+        for asked, kept, later in ((recent, 0, "condition-failed"), (done, 1, "accepted")):
+            policies = load(wanting({"entries": [keys(good)]}, kind=SCAN, conditions=conditions(asked)))
+            memory = Memory()
+            for days, code in ((1, "accepted"), (8, later)):
+                found = one(policies, registry, f"{TEAM}/scanned:1.0", now=finished + days * 86400, memory=memory)
+                assert codes(found) == [code]
+            assert len(memory) == kept
+
     def test_the_rules_variables(self, registry, good):
         made = wanting(
             {"entries": [keys(good)]},

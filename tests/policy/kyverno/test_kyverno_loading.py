@@ -363,6 +363,10 @@ class TestOtherRules:
                 "validate": {"message": "x", "pattern": {"metadata": {"labels": {"app": "?*"}}}},
             }
         )
+        pulled = {"spec": {"containers": [{"imagePullPolicy": "Always"}], "imagePullSecrets": [{"name": "?*"}]}}
+        made["spec"]["rules"].append(
+            made["spec"]["rules"][1] | {"name": "pulled", "validate": {"message": "x", "pattern": pulled}}
+        )
         policies = load(made)
         assert len(policies.rules) == 1
         assert "rule-ignored" in [note.code for note in policies.notes]
@@ -378,6 +382,12 @@ class TestOtherRules:
             {"validate": {"pattern": {"spec": {"containers": [{"image": "!*:latest"}]}}}},
             {"validate": {"cel": {"expressions": [{"expression": "object.spec.containers.all(c, c.image != '')"}]}}},
             {"generate": {"data": {"image": "x"}}},
+            {
+                "validate": {
+                    "deny": {"conditions": {"all": [{"key": "{{ them }}", "operator": "AnyIn", "value": ["x"]}]}}
+                },
+                "context": [{"name": "them", "variable": {"jmesPath": "request.object.spec.containers[].image"}}],
+            },
         ],
     )
     def test_those_that_have_to_do_with_images_do_not_load(self, rule):
