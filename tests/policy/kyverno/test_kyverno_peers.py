@@ -95,3 +95,38 @@ def test_images_at_places_that_only_the_policy_knows(sealgate, cosigned, docker_
     task["spec"] = {"runner": {"with": f"docker://{images[name].tagged}"}}
     (tmp_path / "task.yaml").write_text(yaml.safe_dump(task))
     assert sealgate("gate", "-p", tmp_path / "policy.yaml", tmp_path / "task.yaml").returncode == code
+
+
+@pytest.mark.parametrize(("name", "code"), [("bundle", 0), ("unsigned", 16)])
+def test_a_secret_and_an_exception_beside_the_policy(sealgate, cosigned, docker_registry, tmp_path, name, code):
+    key, images = cosigned
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    document = policy(block({"keys": {"publicKeys": "k8s://kyverno/keys"}}, images=(f"{docker_registry}/*",)))
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "keys", "namespace": "kyverno"},
+        "stringData": {"cosign.pub": key},
+    }
+    exception = {
+        "apiVersion": "kyverno.io/v2", "kind": "PolicyException", "metadata": {"name": "old", "namespace": "kyverno"},
+        "spec": {
+            "exceptions": [{"policyName": "check", "ruleNames": ["verify"]}], "expires": "2020-01-01T00:00:00Z",
+            "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
+        },
+    }  # fmt: skip
+    (folder / "all.yaml").write_text(yaml.safe_dump_all([document, secret, exception]))
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web"},
+        "spec": {"containers": [{"name": "c", "image": images[name].tagged}]},
+    }
+    (tmp_path / "pod.yaml").write_text(yaml.safe_dump(pod))
+    assert sealgate("gate", "-p", folder, tmp_path / "pod.yaml").returncode == code
+    exception["spec"]["expires"] = "2999-01-01T00:00:00Z"
+    (folder / "all.yaml").write_text(yaml.safe_dump_all([document, secret, exception]))
+    done = sealgate("gate", "-p", folder, "-o", "json", tmp_path / "pod.yaml")
+    assert done.returncode == 0
+    assert '"image-exempted"' in done.stdout
