@@ -76,7 +76,8 @@ def _kyverno(pattern: str, *, excuse: bool) -> str:
     name, tag, digest = split(pattern)
     found = _glob(name, ".*", ".*")
     if digest is not None:
-        return f"{found}{_ANY_TAG}@{_glob(digest, '.*', '.*')}"
+        literal = _glob(pattern, ".*", ".*")  # never less than what it says: a star may stand for a port and a path
+        return f"(?:{found}{_ANY_TAG}@{_glob(digest, '.*', '.*')}|{literal})"
     if tag is None:
         return found + _ANY_TAG + _ANY_DIGEST
     return f"{found}(?::{_glob(tag, '.*', '.*')}|{_ANY_TAG}@.*)"
