@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from sealgate.policy.model import Policies
 
 
-def add_policy_arguments(parser: ArgumentParser) -> None:
-    """Which policies, and what counts beside them."""
+def add_policy_arguments(parser: ArgumentParser, *, named: bool = True) -> None:
+    """Which policies, and what counts beside them. `named`: by an option; else a command has its own argument for them."""
     group = parser.add_argument_group("policies")
-    group.add_argument(
-        "-p", "--policies", action="append", default=[], required=True, metavar="PATH",
-        help="a file or directory of policies, with the Secrets and ConfigMaps that they name (repeatable)",
-    )  # fmt: skip
+    if named:
+        group.add_argument(
+            "-p", "--policies", action="append", default=[], required=True, metavar="PATH",
+            help="a file or directory of policies, with the Secrets and ConfigMaps that they name (repeatable)",
+        )  # fmt: skip
     group.add_argument(
         "--no-match", choices=("allow", "warn", "deny"),
         help="what becomes of an image that no policy is about (each dialect's own default)",
@@ -67,5 +68,6 @@ def index_of(arguments: Namespace, context: Context, settings: Settings) -> Inde
         for note in found.notes:
             context.err(f"note: {note.where}: {note.message}  {note.code}")
     elif found.notes:
-        context.err(f"note: {len(found.notes)} remarks on the policies; `sealgate policy lint` shows them")
+        many = "s" if len(found.notes) > 1 else ""
+        context.err(f"note: {len(found.notes)} remark{many} on the policies; `sealgate policy lint` shows them")
     return index

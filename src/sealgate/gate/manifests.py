@@ -120,6 +120,27 @@ def objects(manifest: Manifest, *, namespace: str, build_args: Mapping[str, str]
     return tuple(_deployed(form, each, namespace) for each in kubernetes.read_documents(documents, what=what))
 
 
+def with_namespaces(found: Iterable[Deployed]) -> list[Deployed]:
+    """The same objects, each with the labels of its namespace, where the Namespace is one of them.
+
+    Of a Namespace that is not there nothing is known, and what its labels decide is refused (P09).
+    """
+    found = list(found)
+    labels = {
+        each.workload.name: {**each.workload.labels, _NAME_LABEL: each.workload.name}
+        for each in found
+        if (each.workload.group, each.workload.kind) == ("", "Namespace") and each.manifest.form == "kubernetes"
+    }
+    return [
+        each._replace(workload=each.workload._replace(namespace_labels=labels.get(each.workload.namespace)))
+        for each in found
+    ]
+
+
+_NAME_LABEL = "kubernetes.io/metadata.name"
+"""What the API server writes to every Namespace, whatever stands there."""
+
+
 def with_extracted(found: Iterable[Deployed], policies: Policies) -> list[Deployed]:
     """The same objects, with the images at places that only policies know (Kyverno's `imageExtractors`).
 
