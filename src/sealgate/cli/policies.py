@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import ArgumentParser, Namespace, _ArgumentGroup
 
     from sealgate.cli.context import Context
     from sealgate.policy.attestors import Settings
@@ -13,18 +13,33 @@ if TYPE_CHECKING:
     from sealgate.policy.model import Policies
 
 
-def add_policy_arguments(parser: ArgumentParser, *, named: bool = True) -> None:
-    """Which policies, and what counts beside them. `named`: by an option; else a command has its own argument for them."""
+def add_policy_arguments(parser: ArgumentParser) -> None:
+    """Which policies, and what counts beside them."""
     group = parser.add_argument_group("policies")
-    if named:
-        group.add_argument(
-            "-p", "--policies", action="append", default=[], required=True, metavar="PATH",
-            help="a file or directory of policies, with the Secrets and ConfigMaps that they name (repeatable)",
-        )  # fmt: skip
+    group.add_argument(
+        "-p", "--policies", action="append", default=[], required=True, metavar="PATH",
+        help="a file or directory of policies, with the Secrets and ConfigMaps that they name (repeatable)",
+    )  # fmt: skip
+    _add_settings(group)
+    _add_no_match(group)
+
+
+def add_setting_arguments(parser: ArgumentParser, *, no_match: bool = False) -> None:
+    """What counts beside policies, for commands that have an argument of their own for these."""
+    group = parser.add_argument_group("policies")
+    _add_settings(group)
+    if no_match:
+        _add_no_match(group)
+
+
+def _add_no_match(group: _ArgumentGroup) -> None:
     group.add_argument(
         "--no-match", choices=("allow", "warn", "deny"),
         help="what becomes of an image that no policy is about (each dialect's own default)",
     )  # fmt: skip
+
+
+def _add_settings(group: _ArgumentGroup) -> None:
     group.add_argument(
         "--tlog", choices=("auto", "require", "ignore"), default="auto",
         help="whether policies ask for log entries: where a trust root with logs counts (auto), always, or never",
@@ -41,13 +56,13 @@ def add_policy_arguments(parser: ArgumentParser, *, named: bool = True) -> None:
     )  # fmt: skip
 
 
-async def settings_of(arguments: Namespace, context: Context) -> Settings:
+async def settings_of(arguments: Namespace, context: Context, *, trusted_root: str | None = None) -> Settings:
     """What the operator says. The trust root is the file's, else what the environment or `sealgate initialize` left."""
     from sealgate.cli.trust import root_of
     from sealgate.cli.verify import deny_list
     from sealgate.policy.attestors import Settings
 
-    root = await root_of(arguments.trusted_root, context, optional=True)
+    root = await root_of(trusted_root or arguments.trusted_root, context, optional=True)
     return Settings(root, arguments.tlog, deny_list(arguments.deny))
 
 

@@ -127,7 +127,7 @@ def with_namespaces(found: Iterable[Deployed]) -> list[Deployed]:
     """
     found = list(found)
     labels = {
-        each.workload.name: {**each.workload.labels, _NAME_LABEL: each.workload.name}
+        each.workload.name: {**each.workload.labels, NAME_LABEL: each.workload.name}
         for each in found
         if (each.workload.group, each.workload.kind) == ("", "Namespace") and each.manifest.form == "kubernetes"
     }
@@ -137,7 +137,7 @@ def with_namespaces(found: Iterable[Deployed]) -> list[Deployed]:
     ]
 
 
-_NAME_LABEL = "kubernetes.io/metadata.name"
+NAME_LABEL = "kubernetes.io/metadata.name"
 """What the API server writes to every Namespace, whatever stands there."""
 
 
@@ -160,6 +160,27 @@ def with_extracted(found: Iterable[Deployed], policies: Policies) -> list[Deploy
         )
         made.append(each._replace(images=(*each.images, *more)))
     return made
+
+
+def of_image(image: str, kind: str, *, namespace: str, name: str = "image") -> Deployed:
+    """A workload that runs one image and nothing else. Raises `UsageError` for a kind that is not known."""
+    pod: dict[str, object] = {"containers": [{"name": "image", "image": image}]}
+    if kind not in _TEMPLATES:
+        raise UsageError(f"{kind[:60]!a} is no kind that runs images", hint=", ".join(_TEMPLATES))
+    version, path = _TEMPLATES[kind]
+    spec: dict[str, object] = pod
+    for step in reversed(path):
+        spec = {step: {"metadata": {}, "spec": spec}} if step == "template" else {step: spec}
+    document = {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": namespace}, **spec}
+    (found,) = kubernetes.read_documents([document], what=kind)
+    return _deployed(Manifest(image, b"", "kubernetes"), found, namespace)
+
+
+_TEMPLATES = {
+    "Pod": ("v1", ("spec",)), "Deployment": ("apps/v1", ("spec", "template")), "DaemonSet": ("apps/v1", ("spec", "template")),
+    "StatefulSet": ("apps/v1", ("spec", "template")), "ReplicaSet": ("apps/v1", ("spec", "template")),
+    "Job": ("batch/v1", ("spec", "template")), "CronJob": ("batch/v1", ("spec", "jobTemplate", "spec", "template")),
+}  # fmt: skip
 
 
 def _deployed(manifest: Manifest, found: kubernetes.FoundObject, namespace: str) -> Deployed:

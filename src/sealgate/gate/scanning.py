@@ -43,11 +43,11 @@ async def scan(gated: Sequence[Gated], stores: Stores, gate: Gate) -> Scanned:
     found = await flow.settle([_target(name, digest, stores) for name, digest in wanted.items()], limit=8)
     rulings: dict[str, tuple[Ruling, Digest | None]] = {}
     targets: dict[str, tuple[Target, Digest]] = {}
-    for name, each in zip(wanted, found, strict=True):
-        if isinstance(each, SealgateError):
-            rulings[name] = (_failed(each), None)
+    for name, target in zip(wanted, found, strict=True):
+        if isinstance(target, SealgateError):
+            rulings[name] = (_failed(target), None)
         else:
-            targets[name] = each
+            targets[name] = target
     decisions = await gates.decide([target for target, _ in targets.values()], gate)
     for (name, (_, digest)), decision in zip(targets.items(), decisions, strict=True):
         refusal = decision.refusal()
