@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate.errors import PolicyUndecidedError
 from sealgate.policy import patterns
+from sealgate.policy.evaluate import Asked
 
 if TYPE_CHECKING:
     from sealgate.oci.reference import Reference
@@ -62,7 +63,7 @@ def _one(index: Index, rule: Rule, reference: Reference, workload: Workload, now
     try:
         if not rule.selector.selects(workload):
             return Considered(rule, "workload", f"it is not about {workload.title} ({workload.operation})")
-        exemption = index.exemption(rule, reference, workload, now)
+        exemption = index.exemption(rule, reference, Asked(workload), now)
     except PolicyUndecidedError as error:
         return Considered(rule, "undecided", error.message)
     if _fits(rule, rule.skip, names, excuse=True):
