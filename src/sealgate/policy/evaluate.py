@@ -199,6 +199,8 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
     unmatched = _unmatched(index, rules, skipped)
     rulings += unmatched
     if not asked:
+        if index.policies.deny.digests and (rules or skipped or reference.digest is not None):
+            return await _denied(index, base._replace(rulings=tuple(rulings)), reference, judge)
         return base._replace(rulings=tuple(rulings))
     forbidden = [rule for rule in asked if _forbids(rule, workload)]
     if forbidden:  # a registry that a policy forbids is not asked for anything
@@ -211,6 +213,8 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
     except SealgateError as error:
         rulings += [_failed(error, _action(rule, workload), rule) for rule in asked]
         return base._replace(rulings=tuple(rulings))
+    if (reason := index.policies.deny.digest(digest)) is not None:
+        return base._replace(digest=digest, rulings=(*rulings, _denial(reason)))
     attestors = {each.identity: each for rule in asked for each in models.attestors(rule.demand)}
     verdicts = await judge.verdicts(reference, digest, tuple(attestors.values()), now=now)  # (5)
     by_identity = dict(zip(attestors, verdicts, strict=True))
@@ -227,6 +231,25 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
         else:
             rulings.append(_ruled(rule, workload, by_identity, subject))
     return base._replace(digest=digest, rulings=tuple(rulings))
+
+
+async def _denied(index: Index, base: ImageDecision, reference: Reference, judge: Judge) -> ImageDecision:
+    """An image that needs no proof (an exception, a pattern that skips) is not on the deny-list either.
+
+    What no policy is about is judged by the digest that stands in its name; nobody is asked what its tag means.
+    """
+    try:
+        digest = reference.digest or await judge.resolve(reference)
+    except SealgateError as error:
+        return base._replace(rulings=(*base.rulings, _failed(error, "enforce")))
+    if (reason := index.policies.deny.digest(digest)) is not None:
+        return base._replace(rulings=(*base.rulings, _denial(reason)))
+    return base
+
+
+def _denial(reason: str) -> Ruling:
+    hint = "the deny-list names this image"
+    return Ruling("denied-digest", "", "deny", "refused", f"the deny-list names it: {reason}", hint=hint)
 
 
 def _forbids(rule: Rule, workload: Workload) -> bool:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+from sealgate.verification.deny import NOTHING
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sealgate.verification.deny import DenyList
     from sealgate.verification.verdict import Verdict
     from sealgate.verification.verify import Wanted
     from sealgate.workloads.workload import Workload
@@ -193,6 +196,8 @@ class Policies(NamedTuple):
     notes: tuple[Note, ...] = ()
     no_match: NoMatch | None = None
     """What becomes of images that nothing matches; None: each dialect's own default."""
+    deny: DenyList = NOTHING
+    """Digests that are refused whatever else holds. (Its keys and identities are in every attestor's question.)"""
 
     def dialects(self) -> tuple[Dialect, ...]:
         """The dialects that have a rule, once each."""

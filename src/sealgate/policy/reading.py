@@ -142,7 +142,7 @@ def load(sources: Iterable[Source], context: Context, *, no_match: NoMatch | Non
         notes += found.notes
         if len(rules) > limits.POLICY_RULES:
             raise PolicyInvalidError(f"more than {limits.POLICY_RULES} rules")
-    return Policies(tuple(rules), tuple(exemptions), tuple(notes), no_match)
+    return Policies(tuple(rules), tuple(exemptions), tuple(notes), no_match, context.settings.deny)
 
 
 def read(source: Source, context: Context) -> Loaded | None:
