@@ -68,6 +68,8 @@ TUF_ROOTS = 128
 """Newer versions of a TUF repository's root that one update goes through."""
 TUF_FILES = 192
 """Files that one update fetches, roots among them."""
+TUF_ARCHIVE_BYTES = 16 * 1024 * 1024
+"""Of a repository in a tar archive, unpacked."""
 TUF_ROOT_BYTES = 512 * 1024
 TUF_TIMESTAMP_BYTES = 64 * 1024
 TUF_METADATA_BYTES = 4 * 1024 * 1024
@@ -133,6 +135,14 @@ POLICY_BYTES = 4 * 1024 * 1024
 """One file of policies, or one object of the cluster's (etcd holds 1.5 MiB)."""
 POLICY_RULES = 10_000
 PATTERN_CHARS = 512
+PATTERN_SET_BYTES = 64 * 1024 * 1024
+"""Memory for all patterns of image names together (RE2)."""
+POLICY_REGEXP_BYTES = 4096
+POLICY_REGEXP_MEMORY = 1024 * 1024
+POLICY_EXPRESSION_CHARS = 4096
+POLICY_STEPS = 200_000
+"""Of one expression: nodes that are visited, and parts of values that are made."""
+POLICY_TEXT_CHARS = 1024 * 1024
 POLICY_PARTS = 1024
 """Attestors of one rule."""
 POLICY_DEPTH = 8

@@ -182,8 +182,13 @@ async def _image(index: Index, workload: Workload, placed: Placed, judge: Judge,
     attestors = {each.identity: each for rule in asked for each in models.attestors(rule.demand)}
     verdicts = await judge.verdicts(reference, digest, tuple(attestors.values()), now=now)  # (5)
     by_identity = dict(zip(attestors, verdicts, strict=True))
-    subject: dict[str, object] = {"image": placed.image, "reference": str(reference), "digest": str(digest), "where": placed.where}
-    subject["object"] = workload.document
+    subject: dict[str, object] = {
+        "image": placed.image,
+        "reference": str(reference),
+        "digest": str(digest),
+        "where": placed.where,
+    }
+    subject |= {"object": workload.document, "now": now}
     for rule in asked:  # (6)
         if models.is_program(rule.demand):  # may run a policy of a user: beside the flows
             rulings.append(await flow.call(functools.partial(_ruled, rule, workload, by_identity, subject)))

@@ -147,6 +147,10 @@ def _suffix(wanted: Wanted) -> str:
 
 def at(wanted: Wanted, now: float) -> Wanted:
     """The same question, asked at another time."""
+    attested = wanted.attested
+    if attested is not None and any(hasattr(condition, "at") for condition in attested.conditions):
+        conditions = tuple(each.at(now) if hasattr(each, "at") else each for each in attested.conditions)
+        wanted = wanted._replace(attested=attested._replace(conditions=conditions))
     trust = wanted.trust
     if trust is None:
         return wanted
