@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sealgate.keys.algorithms import HashName, PublicKey
     from sealgate.verification.attestation import Attested
     from sealgate.verification.deny import DenyList
+    from sealgate.verification.naming import Naming
     from sealgate.verification.requirement import IdentifiedAs
 
 NO_ROOT = TrustRoot((), (), (), ())
@@ -92,6 +93,12 @@ def of_identities(
         requirement, trust, name=name, where=where, settings=settings, hash_name=None, annotations=annotations,
         repository=repository, tag_prefix=tag_prefix, attested=attested, salt=salt,
     )  # fmt: skip
+
+
+def under_name(attestor: Attestor, naming: Naming) -> Attestor:
+    """The same signer, who must have called the image so."""
+    identity = hashlib.sha256(f"{attestor.identity} {naming!r}".encode()).hexdigest()
+    return attestor._replace(wanted=attestor.wanted._replace(naming=naming), identity=identity)
 
 
 def _wants_log(root: TrustRoot | None, log: Log, settings: Settings, where: str) -> bool:

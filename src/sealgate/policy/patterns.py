@@ -102,7 +102,9 @@ def _sigstore(pattern: str) -> str:
 
 
 def _scope(pattern: str) -> str:
-    """containers-policy.json(5): a reference, a repository, a namespace, a host, `*.` and a domain."""
+    """containers-policy.json(5): a reference, a repository, a namespace, a host, `*.` and a domain; `*`: its defaults."""
+    if pattern == "*":
+        return ".*"
     if pattern.startswith("*."):
         return rf"[^/]+{re.escape(pattern[1:])}/.*"
     if "*" in pattern or "?" in pattern:

@@ -120,7 +120,15 @@ class _Reader(Protocol):
 
 def is_policy(source: Source) -> bool:
     """Whether some reader takes this object."""
-    return (source.group, source.kind) in _READERS
+    return _module(source) is not None
+
+
+def _module(source: Source) -> str | None:
+    """Who reads an object. policy.json has neither version nor kind, and always `default`."""
+    document = source.document
+    if "default" in document and "kind" not in document and "apiVersion" not in document:
+        return "containers"
+    return _READERS.get((source.group, source.kind))
 
 
 def load(sources: Iterable[Source], context: Context, *, no_match: NoMatch | None = None) -> Policies:
@@ -147,7 +155,7 @@ def load(sources: Iterable[Source], context: Context, *, no_match: NoMatch | Non
 
 def read(source: Source, context: Context) -> Loaded | None:
     """The rules of one object; None for one that policies only refer to. Raises `PolicyInvalidError`."""
-    module = _READERS.get((source.group, source.kind))
+    module = _module(source)
     if module is None:
         if not source.group and source.kind in _OTHERS:
             return None

@@ -214,8 +214,8 @@ class Reader:
         for name, regexp in pattern._replace(anchored=False).unanchored().items():
             message = f"the {name} {regexp!r} is not anchored; it must match the whole text here"
             self._note("regexp-unanchored", message, where)
-        for name, regexp in (("subject", pattern.subject_regexp), ("issuer", pattern.issuer_regexp)):
-            if regexp in _ANYBODY:
+        for name, asked in (("subject", pattern.subject_regexp), ("issuer", pattern.issuer_regexp)):
+            if asked in _ANYBODY:
                 self._note("identity-any", f"the {name} may be anything", where)
 
     # -- what else

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import secrets
@@ -13,7 +14,9 @@ import pytest
 import yaml
 
 from sealgate import blocking
+from sealgate.digest import Digest
 from sealgate.errors import PolicyInvalidError, UnavailableError
+from sealgate.evidence import simple
 from sealgate.keys.private import PrivateKey
 from sealgate.oci.layout import LayoutStore
 from sealgate.policy import reading
@@ -96,6 +99,36 @@ class Registry:
         }  # fmt: skip
         entry = self._blob(folder, json.dumps(manifest).encode()) | {"mediaType": MANIFEST, "artifactType": BUNDLE}
         index["manifests"].append(entry)
+        (folder / "index.json").write_text(json.dumps(index))
+
+    def legacy(
+        self,
+        name: str,
+        key: PrivateKey,
+        reference: str,
+        *,
+        tag: str = "1.0",
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        """A signature in the legacy format, made for `reference`."""
+        folder = Path(self._stores[name].layout.path)
+        index = json.loads((folder / "index.json").read_text())
+        named = {
+            (each.get("annotations") or {}).get("org.opencontainers.image.ref.name"): each
+            for each in index["manifests"]
+        }
+        payload = simple.encode(reference, Digest.parse(named[tag]["digest"]), {})
+        signed = {"dev.cosignproject.cosign/signature": base64.b64encode(key.sign(payload, "sha256")).decode()}
+        layer = self._blob(folder, payload) | {
+            "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json", "annotations": signed | dict(annotations or {})
+        }  # fmt: skip
+        manifest = {
+            "schemaVersion": 2, "mediaType": MANIFEST, "config": self._blob(folder, b"{}") | {"mediaType": CONFIG},
+            "layers": [layer],
+        }  # fmt: skip
+        entry = self._blob(folder, json.dumps(manifest).encode()) | {"mediaType": MANIFEST}
+        place = named[tag]["digest"].replace(":", "-") + ".sig"
+        index["manifests"].append(entry | {"annotations": {"org.opencontainers.image.ref.name": place}})
         (folder / "index.json").write_text(json.dumps(index))
 
     def attest(self, name: str, key: PrivateKey, kind: str, predicate: Any, *, tag: str = "1.0", **more: Any) -> None:
