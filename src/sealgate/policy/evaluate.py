@@ -25,7 +25,7 @@ from sealgate.errors import (
     UnavailableError,
 )
 from sealgate.oci.reference import parse as parse_reference
-from sealgate.policy import counting, patterns
+from sealgate.policy import counting, mirrors, patterns
 from sealgate.policy import model as models
 from sealgate.policy.decision import Decision, ImageDecision, Ruling
 from sealgate.transport import flow
@@ -80,12 +80,10 @@ class Index:
             self._skips[dialect] = patterns.PatternSet(
                 [[patterns.expression(each, dialect, excuse=True) for each in rule.skip] for rule in rules]
             )
-        self._exempt = patterns.PatternSet(
-            [
-                [patterns.expression(each, "kyverno", excuse=True) for each in exemption.images or ("*",)]
-                for exemption in policies.exemptions
-            ]
-        )
+        self._exempt: dict[Dialect, patterns.PatternSet] = {
+            dialect: patterns.PatternSet([_exempted_images(each, dialect) for each in policies.exemptions])
+            for dialect in dict.fromkeys(each.dialect for each in policies.exemptions)
+        }
 
     def dialects(self) -> tuple[Dialect, ...]:
         """The dialects that have a rule."""
@@ -119,7 +117,11 @@ class Index:
         """(3) The exception that holds for this image under this rule now."""
         if not self.policies.exemptions:
             return None
-        hits = self._exempt.matching(patterns.candidates(reference, "kyverno"))
+        hits = {
+            index
+            for dialect, found in self._exempt.items()
+            for index in found.matching(patterns.candidates(reference, dialect))
+        }
         for index in sorted(hits):
             exemption = self.policies.exemptions[index]
             if exemption.expires is not None and now >= exemption.expires:
@@ -132,6 +134,15 @@ class Index:
             if exemption.selector.selects(workload):
                 return exemption
         return None
+
+
+def _exempted_images(exemption: Exemption, dialect: Dialect) -> list[str]:
+    """The expressions of an exception's images; none where they are of another dialect."""
+    if exemption.dialect != dialect:
+        return []
+    if not exemption.images:
+        return [".*"]
+    return [patterns.expression(each, dialect, excuse=True) for each in exemption.images]
 
 
 async def evaluate(
@@ -156,12 +167,16 @@ async def _image(index: Index, workload: Workload, placed: Placed, judge: Judge,
                 Ruling("no-policies", "", "deny", "refused", "there is no policy at all, so nothing can be admitted"),
             )
         )
+    judged = mirrors.origin(index.policies.mirrors, reference) or reference
     try:
-        rules, skipped = index.matching(reference, workload)
+        rules, skipped = index.matching(judged, workload)
+        if judged != reference:
+            rules, skipped = _both((rules, skipped), index.matching(reference, workload))
+        rules = tuple(_in_grace(rule, now) for rule in rules)
         exempt = {
             rule.title: exemption
             for rule in rules
-            if (exemption := index.exemption(rule, reference, workload, now)) is not None
+            if (exemption := index.exemption(rule, judged, workload, now)) is not None
         }
     except PolicyUndecidedError as error:
         return base._replace(rulings=(_failed(error, "enforce"),))
@@ -180,7 +195,7 @@ async def _image(index: Index, workload: Workload, placed: Placed, judge: Judge,
         rulings += [_failed(error, _action(rule, workload), rule) for rule in asked]
         return base._replace(rulings=tuple(rulings))
     attestors = {each.identity: each for rule in asked for each in models.attestors(rule.demand)}
-    verdicts = await judge.verdicts(reference, digest, tuple(attestors.values()), now=now)  # (5)
+    verdicts = await judge.verdicts(judged, digest, tuple(attestors.values()), now=now)  # (5)
     by_identity = dict(zip(attestors, verdicts, strict=True))
     subject: dict[str, object] = {
         "image": placed.image,
@@ -195,6 +210,27 @@ async def _image(index: Index, workload: Workload, placed: Placed, judge: Judge,
         else:
             rulings.append(_ruled(rule, workload, by_identity, subject))
     return base._replace(digest=digest, rulings=tuple(rulings))
+
+
+def _both(
+    one: tuple[tuple[Rule, ...], tuple[Rule, ...]], other: tuple[tuple[Rule, ...], tuple[Rule, ...]]
+) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """What holds for an image under either of its names; what only one of them is excused from is asked."""
+    rules = [*one[0], *(rule for rule in other[0] if rule not in one[0])]
+    skipped = [*one[1], *(rule for rule in other[1] if rule not in one[1])]
+    return tuple(rules), tuple(rule for rule in skipped if rule not in rules)
+
+
+def _in_grace(rule: Rule, now: float) -> Rule:
+    """The rule as it is enforced now: until its grace ends, no stricter than that says."""
+    grace = rule.grace
+    if grace is None or now >= grace.until:
+        return rule
+    ranked = models.STRICTNESS
+    overrides = tuple(
+        each._replace(action=min(each.action, grace.action, key=ranked.__getitem__)) for each in rule.overrides
+    )
+    return rule._replace(action=min(rule.action, grace.action, key=ranked.__getitem__), overrides=overrides)
 
 
 def _ruled(rule: Rule, workload: Workload, found: dict[str, Verdict], subject: dict[str, object]) -> Ruling:

@@ -15,6 +15,7 @@ from sealgate.policy.attestors import Settings
 from sealgate.policy.model import Exemption, Note, Policies, Rule
 
 if TYPE_CHECKING:
+    from sealgate.policy.mirrors import Mirror
     from sealgate.policy.model import NoMatch
 
 _READERS: dict[tuple[str, str], str] = {
@@ -112,6 +113,7 @@ class Loaded(NamedTuple):
     rules: tuple[Rule, ...] = ()
     exemptions: tuple[Exemption, ...] = ()
     notes: tuple[Note, ...] = ()
+    mirrors: tuple[Mirror, ...] = ()
 
 
 class _Reader(Protocol):
@@ -136,6 +138,7 @@ def load(sources: Iterable[Source], context: Context, *, no_match: NoMatch | Non
     rules: list[Rule] = []
     exemptions: list[Exemption] = []
     notes: list[Note] = []
+    mirrors: dict[str, Mirror] = {}
     seen: set[tuple[str, str, str, str]] = set()
     for source in sources:
         found = read(source, context)
@@ -148,9 +151,12 @@ def load(sources: Iterable[Source], context: Context, *, no_match: NoMatch | Non
         rules += found.rules
         exemptions += found.exemptions
         notes += found.notes
+        for mirror in found.mirrors:
+            if mirrors.setdefault(mirror.mirror, mirror) != mirror:
+                raise PolicyInvalidError(f"{source.where}: {mirror.mirror} is a mirror of two registries")
         if len(rules) > limits.POLICY_RULES:
             raise PolicyInvalidError(f"more than {limits.POLICY_RULES} rules")
-    return Policies(tuple(rules), tuple(exemptions), tuple(notes), no_match)
+    return Policies(tuple(rules), tuple(exemptions), tuple(notes), no_match, tuple(mirrors.values()))
 
 
 def read(source: Source, context: Context) -> Loaded | None:

@@ -55,6 +55,7 @@ CODES: dict[str, str | None] = {
     "condition-met": None,
     "condition-failed": "the attestation does not say what is demanded",
     "condition-error": "no policy that cannot be evaluated is met: mend the policy, or write it in another language",
+    "attestation-stale": "it is older than may be: scan or build anew, and attest that",
     # What was signed, of a provenance
     "source-verified": None,
     "source-mismatch": "it was built from another repository than --source-uri, or the provenance contradicts itself",
