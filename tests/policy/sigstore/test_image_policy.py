@@ -11,6 +11,8 @@ from sealgate.policy.fields import Fields
 HOST = "registry.example.com"
 TEAM = f"{HOST}/team"
 SCORE = "https://example.com/score"
+SCHEMA = """{"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "required": ["predicate"],
+"properties": {"predicate": {"type": "object", "required": ["NAME"], "properties": {"NAME": {"type": "number"}}}}}"""
 VULN = "https://cosign.sigstore.dev/attestation/vuln/v1"
 
 
@@ -85,18 +87,8 @@ def test_annotations(registry, good):
         ({"cel": "predicate.score > 50"}, "condition-failed"),
         ({"rego": "package signature\nallow { input.predicate.score > 5 }"}, "accepted"),
         ({"rego": "package signature\nallow { input.predicate.score > 50 }"}, "condition-failed"),
-        (
-            {
-                "schema": '{"$schema": "https://json-schema.org/draft/2020-12/schema", "properties": {"predicate": {"required": ["score"]}}}'
-            },
-            "accepted",
-        ),
-        (
-            {
-                "schema": '{"$schema": "https://json-schema.org/draft/2020-12/schema", "properties": {"predicate": {"required": ["scores"]}}}'
-            },
-            "condition-failed",
-        ),
+        ({"schema": SCHEMA.replace("NAME", "score")}, "accepted"),
+        ({"schema": SCHEMA.replace("NAME", "scores")}, "condition-failed"),
         ({"cel": "predicate."}, "condition-error"),
     ],
 )
