@@ -25,7 +25,7 @@ from sealgate.errors import (
     UnavailableError,
 )
 from sealgate.oci.reference import parse as parse_reference
-from sealgate.policy import counting, patterns
+from sealgate.policy import counting, mirrors, patterns
 from sealgate.policy import model as models
 from sealgate.policy.decision import Decision, ImageDecision, Ruling
 from sealgate.transport import flow
@@ -103,12 +103,10 @@ class Index:
             self._skips[dialect] = patterns.PatternSet(
                 [[patterns.expression(each, dialect, excuse=True) for each in rule.skip] for rule in rules]
             )
-        self._exempt = patterns.PatternSet(
-            [
-                [patterns.expression(each, "kyverno", excuse=True) for each in exemption.images or ("*",)]
-                for exemption in policies.exemptions
-            ]
-        )
+        self._exempt: dict[Dialect, patterns.PatternSet] = {
+            dialect: patterns.PatternSet([_exempted_images(each, dialect) for each in policies.exemptions])
+            for dialect in dict.fromkeys(each.dialect for each in policies.exemptions)
+        }
 
     def dialects(self) -> tuple[Dialect, ...]:
         """The dialects that have a rule."""
@@ -145,7 +143,11 @@ class Index:
         """(3) The exception that holds for this image under this rule now."""
         if not self.policies.exemptions:
             return None
-        hits = self._exempt.matching(patterns.candidates(reference, "kyverno"))
+        hits = {
+            index
+            for dialect, found in self._exempt.items()
+            for index in found.matching(patterns.candidates(reference, dialect))
+        }
         for index in sorted(hits):
             exemption = self.policies.exemptions[index]
             if exemption.expires is not None and now >= exemption.expires:
@@ -158,6 +160,15 @@ class Index:
             if asked.selects(exemption.selector):
                 return exemption
         return None
+
+
+def _exempted_images(exemption: Exemption, dialect: Dialect) -> list[str]:
+    """The expressions of an exception's images; none where they are of another dialect."""
+    if exemption.dialect != dialect:
+        return []
+    if not exemption.images:
+        return [".*"]
+    return [patterns.expression(each, dialect, excuse=True) for each in exemption.images]
 
 
 async def evaluate(
@@ -184,12 +195,16 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
                 Ruling("no-policies", "", "deny", "refused", "there is no policy at all, so nothing can be admitted"),
             )
         )
+    judged = mirrors.origin(index.policies.mirrors, reference) or reference
     try:
-        rules, skipped = index.matching(reference, workload, about)
+        rules, skipped = index.matching(judged, workload, about)
+        if judged != reference:
+            rules, skipped = _both((rules, skipped), index.matching(reference, workload, about))
+        rules = tuple(_in_grace(rule, now) for rule in rules)
         exempt = {
             rule.title: exemption
             for rule in rules
-            if (exemption := index.exemption(rule, reference, about, now)) is not None
+            if (exemption := index.exemption(rule, judged, about, now)) is not None
         }
     except PolicyUndecidedError as error:
         return base._replace(rulings=(_failed(error, "enforce"),))
@@ -216,7 +231,7 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
     if (reason := index.policies.deny.digest(digest)) is not None:
         return base._replace(digest=digest, rulings=(*rulings, _denial(reason)))
     attestors = {each.identity: each for rule in asked for each in models.attestors(rule.demand)}
-    verdicts = await judge.verdicts(reference, digest, tuple(attestors.values()), now=now)  # (5)
+    verdicts = await judge.verdicts(judged, digest, tuple(attestors.values()), now=now)  # (5)
     by_identity = dict(zip(attestors, verdicts, strict=True))
     subject: dict[str, object] = {
         "image": placed.image,
@@ -224,7 +239,7 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
         "digest": str(digest),
         "where": placed.where,
     }
-    subject["object"] = workload.document
+    subject |= {"object": workload.document, "now": now}
     for rule in asked:  # (6)
         if models.is_program(rule.demand):  # may run a policy of a user: beside the flows
             rulings.append(await flow.call(functools.partial(_ruled, rule, workload, by_identity, subject)))
@@ -256,6 +271,27 @@ def _forbids(rule: Rule, workload: Workload) -> bool:
     """Whether the rule denies every image that it is about, whatever hangs on it."""
     static = isinstance(rule.demand, models.Static) and not rule.demand.passes
     return static and _action(rule, workload) == "enforce"
+
+
+def _both(
+    one: tuple[tuple[Rule, ...], tuple[Rule, ...]], other: tuple[tuple[Rule, ...], tuple[Rule, ...]]
+) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """What holds for an image under either of its names; what only one of them is excused from is asked."""
+    rules = [*one[0], *(rule for rule in other[0] if rule not in one[0])]
+    skipped = [*one[1], *(rule for rule in other[1] if rule not in one[1])]
+    return tuple(rules), tuple(rule for rule in skipped if rule not in rules)
+
+
+def _in_grace(rule: Rule, now: float) -> Rule:
+    """The rule as it is enforced now: until its grace ends, no stricter than that says."""
+    grace = rule.grace
+    if grace is None or now >= grace.until:
+        return rule
+    ranked = models.STRICTNESS
+    overrides = tuple(
+        each._replace(action=min(each.action, grace.action, key=ranked.__getitem__)) for each in rule.overrides
+    )
+    return rule._replace(action=min(rule.action, grace.action, key=ranked.__getitem__), overrides=overrides)
 
 
 def _ruled(rule: Rule, workload: Workload, found: dict[str, Verdict], subject: dict[str, object]) -> Ruling:
