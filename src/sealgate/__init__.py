@@ -17,13 +17,14 @@ from sealgate._version import __version__
 
 if TYPE_CHECKING:
     from sealgate import blocking, errors
+    from sealgate.artifacts.copy import Copied
     from sealgate.digest import Digest
     from sealgate.errors import ContentError, KeyMaterialError, SealgateError, UnavailableError, UsageError
     from sealgate.evidence.statement import Statement
     from sealgate.keys.algorithms import PublicKey
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import Signer
-    from sealgate.library.asked import SignArguments, VerifyArguments
+    from sealgate.library.asked import CopyArguments, SignArguments, VerifyArguments
     from sealgate.library.attestations import (
         AttestArguments,
         VerifyAttestationArguments,
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
         Client,
         attachments,
         attest,
+        copy,
         resolve,
         sign,
         verify,
         verify_all,
         verify_attestation,
     )
+    from sealgate.library.keyless import load_author
     from sealgate.library.keys import load_public_key, load_signer
     from sealgate.library.operations import Attachments
     from sealgate.library.trust import TrustArguments, identity, load_trust_root, parse_trust_root
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from sealgate.oci.reference import Reference
     from sealgate.signing.attest import Attestation
     from sealgate.signing.attest_blob import BlobAttestation
+    from sealgate.signing.author import Author
     from sealgate.signing.blob import BlobSignature
     from sealgate.signing.sign import Signature
     from sealgate.transport.message import Tls
@@ -86,11 +90,14 @@ _PLACES = {
     "Attachments": "sealgate.library.operations:Attachments",
     "AttestArguments": "sealgate.library.attestations:AttestArguments",
     "Attestation": "sealgate.signing.attest:Attestation",
+    "Author": "sealgate.signing.author:Author",
     "BlobAttestation": "sealgate.signing.attest_blob:BlobAttestation",
     "BlobSignature": "sealgate.signing.blob:BlobSignature",
     "Client": "sealgate.library.client:Client",
     "Condition": "sealgate.verification.attestation:Condition",
     "ContentError": "sealgate.errors:ContentError",
+    "Copied": "sealgate.artifacts.copy:Copied",
+    "CopyArguments": "sealgate.library.asked:CopyArguments",
     "Credentials": "sealgate.oci.credentials:Credentials",
     "DenyList": "sealgate.verification.deny:DenyList",
     "Digest": "sealgate.digest:Digest",
@@ -121,8 +128,10 @@ _PLACES = {
     "attest": "sealgate.library.client:attest",
     "attest_blob": "sealgate.library.attestations:attest_blob",
     "blocking": "sealgate.blocking",
+    "copy": "sealgate.library.client:copy",
     "errors": "sealgate.errors",
     "identity": "sealgate.library.trust:identity",
+    "load_author": "sealgate.library.keyless:load_author",
     "load_public_key": "sealgate.library.keys:load_public_key",
     "load_signer": "sealgate.library.keys:load_signer",
     "load_trust_root": "sealgate.library.trust:load_trust_root",
@@ -143,11 +152,14 @@ __all__ = [
     "Attachments",
     "AttestArguments",
     "Attestation",
+    "Author",
     "BlobAttestation",
     "BlobSignature",
     "Client",
     "Condition",
     "ContentError",
+    "Copied",
+    "CopyArguments",
     "Credentials",
     "DenyList",
     "Digest",
@@ -179,8 +191,10 @@ __all__ = [
     "attest",
     "attest_blob",
     "blocking",
+    "copy",
     "errors",
     "identity",
+    "load_author",
     "load_public_key",
     "load_signer",
     "load_trust_root",

@@ -12,26 +12,28 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from sealgate import limits
 from sealgate.library import asked, operations
-from sealgate.library.driving import ANONYMOUS, Knowledge, Threads
+from sealgate.library.driving import ANONYMOUS, Knowledge, Threads, run_alone
 from sealgate.oci.host import RegistrySettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Unpack
 
+    from sealgate.artifacts.copy import Copied
     from sealgate.digest import Digest
     from sealgate.keys.algorithms import HashName, PublicKey
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import Signer
-    from sealgate.library.asked import Keys, Require, SignArguments, VerifyArguments
+    from sealgate.library.asked import CopyArguments, Keys, Require, SignArguments, VerifyArguments
     from sealgate.library.attestations import AttestArguments, Predicate, VerifyAttestationArguments
     from sealgate.library.blobs import BlobSource
     from sealgate.library.operations import Attachments, ImageName, Place
     from sealgate.library.trust import TrustArguments
     from sealgate.signing.attest import Attestation
     from sealgate.signing.attest_blob import BlobAttestation
+    from sealgate.signing.author import Author
     from sealgate.signing.blob import BlobSignature
-    from sealgate.signing.sign import Signature
+    from sealgate.signing.sign import Format, Signature
     from sealgate.transport.flow import Flow
     from sealgate.transport.proxy import Proxies
     from sealgate.trust.root import TrustRoot
@@ -46,6 +48,7 @@ __all__ = [
     "attachments",
     "attest",
     "attest_blob",
+    "copy",
     "load_public_key",
     "load_signer",
     "load_trust_root",
@@ -136,6 +139,11 @@ class Client:
         """List what is attached to an image; see `sealgate.Client.attachments`."""
         return self._run(lambda place: operations.attachments(place, image, content=content, tag_prefix=tag_prefix))
 
+    def copy(self, source: ImageName, target: ImageName, **arguments: Unpack[CopyArguments]) -> Copied:
+        """Copy an image with everything attached; see `sealgate.Client.copy`."""
+        options = asked.copying(**arguments)
+        return self._run(lambda place: operations.copy(place, source, target, options))
+
     def resolve(self, image: ImageName) -> Digest:
         """The digest of an image now; see `sealgate.Client.resolve`."""
         return self._run(lambda place: operations.resolve(place, image))
@@ -224,6 +232,19 @@ def attachments(
         return client.attachments(image, content=content, tag_prefix=tag_prefix)
 
 
+def copy(
+    source: ImageName,
+    target: ImageName,
+    *,
+    registry: RegistrySettings = ANONYMOUS,
+    seconds: float = limits.TOTAL_SECONDS,
+    **arguments: Unpack[CopyArguments],
+) -> Copied:
+    """Copy an image with everything attached; see `sealgate.copy`."""
+    with Client(registry=registry, seconds=seconds) as client:
+        return client.copy(source, target, **arguments)
+
+
 def resolve(
     image: ImageName, *, registry: RegistrySettings = ANONYMOUS, seconds: float = limits.TOTAL_SECONDS
 ) -> Digest:
@@ -238,7 +259,7 @@ def load_public_key(
     """The public key that a key reference names; see `sealgate.load_public_key`."""
     from sealgate.library import keys
 
-    return Threads(None).run(keys.public_key(reference, environ), seconds=seconds)
+    return run_alone(keys.public_key(reference, environ), seconds=seconds)
 
 
 def load_signer(
@@ -252,7 +273,31 @@ def load_signer(
     """The signer that a key reference names; see `sealgate.load_signer`."""
     from sealgate.library import keys
 
-    return Threads(None).run(keys.signer(reference, password, digest_algorithm, environ), seconds=seconds)
+    return run_alone(keys.signer(reference, password, digest_algorithm, environ), seconds=seconds)
+
+
+def load_author(
+    token: str,
+    *,
+    signing_config: bytes,
+    trusted_root: bytes | None,
+    formats: Iterable[Format] = ("bundle",),
+    audience: str = "sigstore",
+    algorithm: str = "ecdsa-sha2-256-nistp256",
+    seconds: float = limits.TOTAL_SECONDS,
+) -> Author:
+    """Somebody who signs with a certificate; see `sealgate.load_author`."""
+    from sealgate.library import keyless
+
+    made = keyless.author(
+        token,
+        signing_config=signing_config,
+        trusted_root=trusted_root,
+        formats=formats,
+        audience=audience,
+        algorithm=algorithm,
+    )
+    return run_alone(made, seconds=seconds)
 
 
 def load_trust_root(
@@ -264,16 +309,16 @@ def load_trust_root(
     """The trust root in a file, or the one that an environment names; see `sealgate.load_trust_root`."""
     from sealgate.library import trust
 
-    return Threads(None).run(trust.loading(path, environ), seconds=seconds)
+    return run_alone(trust.loading(path, environ), seconds=seconds)
 
 
-def sign_blob(source: BlobSource, *, key: Signer | PrivateKey, unsafe_image_payload: bool = False) -> BlobSignature:
+def sign_blob(
+    source: BlobSource, *, key: Signer | PrivateKey | Author, unsafe_image_payload: bool = False
+) -> BlobSignature:
     """Sign a file; see `sealgate.sign_blob`."""
     from sealgate.library import blobs
 
-    return Threads(None).run(
-        blobs.signing(source, key, unsafe_image_payload=unsafe_image_payload), seconds=blobs.SECONDS
-    )
+    return run_alone(blobs.signing(source, key, unsafe_image_payload=unsafe_image_payload), seconds=blobs.SECONDS)
 
 
 def verify_blob(
@@ -300,17 +345,17 @@ def verify_blob(
         digest_algorithm=digest_algorithm,
         **trusting,
     )
-    return Threads(None).run(judged, seconds=blobs.SECONDS)
+    return run_alone(judged, seconds=blobs.SECONDS)
 
 
 def attest_blob(
-    *sources: BlobSource, key: Signer | PrivateKey, predicate: Predicate, predicate_type: str
+    *sources: BlobSource, key: Signer | PrivateKey | Author, predicate: Predicate, predicate_type: str
 ) -> BlobAttestation:
     """Sign one Statement about files; see `sealgate.attest_blob`."""
     from sealgate.library import attestations, blobs
 
     made = attestations.attesting_blob(sources, key, predicate, predicate_type)
-    return Threads(None).run(made, seconds=blobs.SECONDS)
+    return run_alone(made, seconds=blobs.SECONDS)
 
 
 def verify_blob_attestation(
@@ -342,4 +387,4 @@ def verify_blob_attestation(
         unsafe_any_subject=unsafe_any_subject,
         **trusting,
     )
-    return Threads(None).run(judged, seconds=blobs.SECONDS)
+    return run_alone(judged, seconds=blobs.SECONDS)

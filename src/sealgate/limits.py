@@ -27,6 +27,16 @@ LOG_ENTRIES = 32
 """Log entries that one signature may carry (sigstore-go's bound)."""
 TIMESTAMPS = 32
 """As log entries."""
+TOKEN_BYTES = 64 * 1024
+"""An identity token."""
+SERVICE_BODY_BYTES = 1024 * 1024
+"""What a certificate authority or a log answers."""
+SIGN_IN_SECONDS = 120.0
+"""How long somebody may take to sign in with a browser (cosign's)."""
+SIGN_IN_REQUESTS = 64
+"""What is answered on loopback while one waits for the browser."""
+DEVICE_SECONDS = 900.0
+"""The longest that an issuer may let somebody take with a code; the command's own time-out is shorter."""
 CERTIFICATE_BYTES = 32 * 1024
 """One certificate, DER; those of Fulcio have one to two thousand bytes."""
 CHAIN_CERTIFICATES = 16

@@ -25,7 +25,11 @@ BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 REPOSITORY = "registry.test/team/app"
 _ANNOTATION = "dev.sigstore.cosign/"
-_EMPTY = {"mediaType": "application/vnd.oci.empty.v1+json", "digest": f"sha256:{hashlib.sha256(b'{}').hexdigest()}", "size": 2}
+_EMPTY = {
+    "mediaType": "application/vnd.oci.empty.v1+json",
+    "digest": f"sha256:{hashlib.sha256(b'{}').hexdigest()}",
+    "size": 2,
+}
 
 
 class Evidence(NamedTuple):
@@ -234,7 +238,11 @@ def layout(evidence: Evidence, folder: Path) -> str:
     else:
         content, kind, suffix = evidence.made.signed, "application/vnd.dev.cosign.simplesigning.v1+json", ".sig"
         if evidence.made.envelope is not None:
-            content, kind, suffix = json.dumps(evidence.made.envelope).encode(), "application/vnd.dsse.envelope.v1+json", ".att"
+            content, kind, suffix = (
+                json.dumps(evidence.made.envelope).encode(),
+                "application/vnd.dsse.envelope.v1+json",
+                ".att",
+            )
         layer = put(content, kind) | {"annotations": evidence.document}
         put_manifest = put(json.dumps(manifest | {"layers": [layer]}).encode(), MANIFEST)
         tag = image["digest"].replace(":", "-") + suffix

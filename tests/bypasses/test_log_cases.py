@@ -51,7 +51,11 @@ def another_key(_):
 def of_another_kind(service, evidence):
     """A file's entry for a statement, a statement's for a file; by the same key."""
     form = evidence.form
-    other = FORMS[{(1, True): "key-rekor1", (2, True): "key-rekor2"}.get((form.rekor, form.dsse), "")] if form.dsse else None
+    other = (
+        FORMS[{(1, True): "key-rekor1", (2, True): "key-rekor2"}.get((form.rekor, form.dsse), "")]
+        if form.dsse
+        else None
+    )
     if other is None:
         other = FORMS["attestation-rekor1" if form.rekor == 1 else "attestation-rekor2"]
     options = {"key": evidence.made.key, "managed": form.managed}

@@ -221,7 +221,9 @@ def test_S12_both_ends_of_a_certificate_belong_to_it(trust_service, asker, name)
 def test_S07_one_authority_twice_is_one_and_a_bad_second_one_refuses(trust_service, asker):
     form = FORMS["bundle-rekor2"]
     assert asker.ask(form.make(trust_service, tsa=("current", "current")), "file").accepted
-    assert asker.ask(form.make(trust_service, tsa=("current", "second")), "file", Roots(tsa=("current", "second"))).accepted
+    assert asker.ask(
+        form.make(trust_service, tsa=("current", "second")), "file", Roots(tsa=("current", "second"))
+    ).accepted
     assert asker.ask(form.make(trust_service, tsa=("current", "stranger")), "file").accepted
     assert not asker.ask(form.make(trust_service, tsa=("stranger", "stranger")), "file").accepted
 
@@ -245,7 +247,16 @@ def test_S09_S10_timestamps_are_asked_for_and_no_authority_is_known(trust_servic
     found = {}
     for kind, document in (("some", trust_service.trusted_root()), ("none", trust_service.trusted_root(tsa=[]))):
         (tmp_path / kind).write_text(json.dumps(document))
-        words = [command, "-o", "verdict", *who, "--trusted-root", str(tmp_path / kind), "--use-signed-timestamps", *rest]
+        words = [
+            command,
+            "-o",
+            "verdict",
+            *who,
+            "--trusted-root",
+            str(tmp_path / kind),
+            "--use-signed-timestamps",
+            *rest,
+        ]
         found[kind] = scene.run(words, environ={"HOME": str(tmp_path)})
     found["some"].is_accepted()
     assert (found["none"].exit_code, found["none"].stdout) == (2, "")

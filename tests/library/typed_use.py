@@ -31,6 +31,7 @@ async def right(key: sealgate.PublicKey, signer: sealgate.Signer, private: sealg
     assert_type(listed, sealgate.Attachments)
     assert_type(listed.items, tuple[sealgate.Attachment, ...])
     assert_type(await sealgate.resolve("a/b:c"), sealgate.Digest)
+    assert_type(await sealgate.copy("a/b:c", "oci:DIR", only=["sig"], force=True), sealgate.Copied)
     async with sealgate.Client.from_environment(seconds=10) as client:
         assert_type(client, sealgate.Client)
         assert_type(await client.verify("a/b:c", keys=[key], require="all"), sealgate.Verdict)
@@ -45,6 +46,9 @@ async def right(key: sealgate.PublicKey, signer: sealgate.Signer, private: sealg
     assert_type(file, sealgate.Verdict)
     assert_type(await sealgate.load_public_key("cosign.pub"), sealgate.PublicKey)
     assert_type(await sealgate.load_signer("cosign.key", password=b"pw"), sealgate.Signer)
+    author = await sealgate.load_author("token", signing_config=b"", trusted_root=None)
+    assert_type(author, sealgate.Author)
+    assert_type(await sealgate.sign("a/b:c", keys=[author]), list[sealgate.Signature])
 
 
 def right_blocking(key: sealgate.PublicKey) -> None:
@@ -80,6 +84,7 @@ async def wrong(key: sealgate.PublicKey, private: sealgate.PrivateKey) -> None:
     await sealgate.verify("a/b:c", keys=[private], require="any")  # type: ignore[list-item]
     await sealgate.verify("a/b:c", keys=[key], require="any", annotation={})  # type: ignore[call-arg]
     await sealgate.sign("a/b:c", keys=[key])  # type: ignore[list-item]
+    await sealgate.load_author("token", signing_config=b"")  # type: ignore[call-arg]
     await sealgate.sign("a/b:c", keys=[private], formats=["notation"])  # type: ignore[list-item]
     blocking.verify("a/b:c", keys=[key])  # type: ignore[call-arg]
     sealgate.nothing_of_this_name  # type: ignore[attr-defined]  # noqa: B018

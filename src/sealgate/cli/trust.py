@@ -156,7 +156,7 @@ async def trust_of(arguments: Namespace, context: Context, identities: list[Iden
                 hint="--certificate-identity and --certificate-oidc-issuer",
             )
         return None
-    root = await _root(arguments, context)
+    root = await _root(arguments, context, keyless=bool(identities))
     from sealgate.verification.signer import Trust
 
     demand = _demand(arguments, root, time.time())
@@ -196,7 +196,7 @@ def _ignores_log(arguments: Namespace) -> bool:
     return bool(arguments.insecure_ignore_tlog or arguments.private_infrastructure)
 
 
-async def _root(arguments: Namespace, context: Context) -> TrustRoot:
+async def _root(arguments: Namespace, context: Context, *, keyless: bool) -> TrustRoot:
     """What is believed in: the file, else what the environment or `sealgate initialize` left; own authorities replace those."""
     own = _own_authorities(arguments)
     if arguments.trusted_root:
@@ -213,7 +213,8 @@ async def _root(arguments: Namespace, context: Context) -> TrustRoot:
     else:
         from sealgate import truststore
 
-        root = await truststore.default(context.environ)
+        unasked = _unasked(arguments, keyless=keyless)
+        root = await truststore.default(context.environ, without=unasked, public=keyless)
     if own:
         root = root._replace(certificate_authorities=own)
     if arguments.timestamp_certificate_chain:
@@ -226,6 +227,16 @@ async def _root(arguments: Namespace, context: Context) -> TrustRoot:
             )
         )
     return root
+
+
+def _unasked(arguments: Namespace, *, keyless: bool) -> frozenset[str]:
+    """Parts of the trust root that are not looked at, whoever is in them."""
+    parts = set() if keyless else {"certificate_authorities", "ct_logs"}
+    if arguments.insecure_ignore_sct:
+        parts.add("ct_logs")
+    if _ignores_log(arguments):
+        parts.add("logs")
+    return frozenset(parts)
 
 
 def _own_authorities(arguments: Namespace) -> tuple[Authority, ...]:

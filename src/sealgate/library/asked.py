@@ -20,9 +20,11 @@ from sealgate.verification import requirement as requirements
 from sealgate.verification.verify import Wanted
 
 if TYPE_CHECKING:
+    from sealgate.artifacts.copy import CopyOptions
     from sealgate.keys.algorithms import HashName
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import Signer
+    from sealgate.signing.author import Author
     from sealgate.signing.sign import Format, SignOptions
     from sealgate.trust.identity import IdentityPattern
     from sealgate.trust.root import TrustRoot
@@ -62,7 +64,7 @@ class VerifyArguments(TrustArguments):
 class SignArguments(TypedDict):
     """How `sign` signs."""
 
-    keys: Iterable[Signer | PrivateKey]
+    keys: Iterable[Signer | PrivateKey | Author]
     """Every one of them signs. At least one."""
     formats: NotRequired[Iterable[Format]]
     """`"bundle"` (a referrer, the default), `"legacy"` (the `.sig` tag, for cosign 2.x), or both."""
@@ -82,6 +84,19 @@ class SignArguments(TypedDict):
     """Prefix of the `.sig` tag."""
     settle: NotRequired[float | None]
     """Seconds that a shared tag must stand unchanged; None: 0.15 alone, 1 when others sign at the same time."""
+
+
+class CopyArguments(TypedDict):
+    """How `copy` copies."""
+
+    force: NotRequired[bool]
+    """Move a tag of the target that points to something else."""
+    only: NotRequired[Iterable[str] | None]
+    """Only what is attached, of these kinds: `"sig"`, `"att"`, `"sbom"`, `"referrer"`; the image's tag is not set then."""
+    platform: NotRequired[str | None]
+    """Only this platform's image of an index (`os/architecture[/variant]`)."""
+    settle: NotRequired[float | None]
+    """Seconds that a shared tag must stand unchanged; as in `SignArguments`."""
 
 
 def wanted(
@@ -180,15 +195,19 @@ def _requirement(keys: Keys, identities: Iterable[IdentifiedAs], require: Requir
     return requirements.at_least(require, parts)
 
 
-def signers(keys: Iterable[Signer | PrivateKey]) -> list[Signer]:
+def signers(keys: Iterable[Signer | PrivateKey | Author]) -> list[Signer | Author]:
     """The signers, each key once. Raises `UsageError` for none, `TypeError` for what cannot sign."""
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import PrivateKeySigner
+    from sealgate.signing.author import Author
 
-    found: dict[bytes, Signer] = {}
+    found: dict[bytes, Signer | Author] = {}
     for key in keys:
+        if isinstance(key, Author):
+            found.setdefault(key.signer.public_key.spki, key)
+            continue
         if isinstance(key, (str, bytes, PublicKey)) or not hasattr(key, "sign"):
-            raise TypeError("keys are Signers or PrivateKeys; load_signer reads one from a file")
+            raise TypeError("keys are Signers, PrivateKeys or Authors; load_signer reads one from a file")
         signer: Signer = PrivateKeySigner(key) if isinstance(key, PrivateKey) else key
         found.setdefault(signer.public_key.spki, signer)
     if not found:
@@ -198,7 +217,7 @@ def signers(keys: Iterable[Signer | PrivateKey]) -> list[Signer]:
 
 def signing(
     *,
-    keys: Iterable[Signer | PrivateKey],
+    keys: Iterable[Signer | PrivateKey | Author],
     formats: Iterable[Format] = ("bundle",),
     annotations: Mapping[str, str] | None = None,
     recursive: bool = False,
@@ -208,7 +227,7 @@ def signing(
     docker_media_types: bool = False,
     tag_prefix: str = "",
     settle: float | None = None,
-) -> tuple[list[Signer], SignOptions]:
+) -> tuple[list[Signer | Author], SignOptions]:
     """`SignArguments` as the engine takes them. Raises `UsageError` for what cannot be meant, `TypeError` for wrong types."""
     from sealgate.signing.publish import Settling
     from sealgate.signing.sign import SignOptions
@@ -234,6 +253,26 @@ def signing(
         settling=Settling() if settle is None else Settling(alone=settle, contended=settle),
     )
     return signers(keys), options
+
+
+def copying(
+    *,
+    force: bool = False,
+    only: Iterable[str] | None = None,
+    platform: str | None = None,
+    settle: float | None = None,
+) -> CopyOptions:
+    """`CopyArguments` as the engine takes them. Raises `UsageError` for what cannot be meant, `TypeError` for wrong types."""
+    from sealgate.artifacts.copy import KINDS, CopyOptions
+    from sealgate.signing.publish import Settling
+
+    if isinstance(only, str):
+        raise TypeError('only is a list: ["sig", "att"]')
+    kinds = None if only is None else frozenset(only)
+    if kinds is not None and not (kinds and kinds <= set(KINDS)):
+        raise UsageError(f"only takes {', '.join(KINDS)}")
+    settling = Settling() if settle is None else Settling(alone=settle, contended=settle)
+    return CopyOptions(force=force, only=kinds, platform=platform, settling=settling)
 
 
 def _annotations(annotations: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sealgate.library.trust import TrustArguments
     from sealgate.signing.attest import Attestation, Wording
     from sealgate.signing.attest_blob import BlobAttestation
+    from sealgate.signing.author import Author
     from sealgate.signing.sign import Format, SignOptions
     from sealgate.verification.deny import DenyList
     from sealgate.verification.verdict import Verdict
@@ -47,7 +48,7 @@ Predicate = bytes | str | Mapping[str, Any]
 class AttestArguments(TypedDict):
     """How `attest` attests."""
 
-    keys: Iterable[Signer | PrivateKey]
+    keys: Iterable[Signer | PrivateKey | Author]
     """Every one of them signs. At least one."""
     predicate: NotRequired[Predicate]
     """What is said. Either this, with `predicate_type`, or `statement`."""
@@ -98,7 +99,7 @@ def _attested(predicate_type: str, conditions: Sequence[Condition], *, unsafe_an
 class Attesting(NamedTuple):
     """`AttestArguments` as the engine takes them."""
 
-    signers: list[Signer]
+    signers: list[Signer | Author]
     wording: Wording
     options: SignOptions
     replace: bool
@@ -107,7 +108,7 @@ class Attesting(NamedTuple):
 
 def attesting(
     *,
-    keys: Iterable[Signer | PrivateKey],
+    keys: Iterable[Signer | PrivateKey | Author],
     predicate: Predicate | None = None,
     predicate_type: str | None = None,
     statement: bytes | None = None,
@@ -179,7 +180,7 @@ async def attest(place: Place, image: ImageName, attesting: Attesting) -> list[A
 
 
 def attesting_blob(
-    sources: Iterable[BlobSource], key: Signer | PrivateKey, predicate: Predicate, predicate_type: str
+    sources: Iterable[BlobSource], key: Signer | PrivateKey | Author, predicate: Predicate, predicate_type: str
 ) -> flow.Flow[BlobAttestation]:
     """As `attest_blob`, as a flow."""
     if isinstance(sources, (str, bytes, os.PathLike)):
@@ -189,7 +190,7 @@ def attesting_blob(
     return _attest_blob(list(sources), signer, claim)
 
 
-async def _attest_blob(sources: list[BlobSource], signer: Signer, claim: statements.Claim) -> BlobAttestation:
+async def _attest_blob(sources: list[BlobSource], signer: Signer | Author, claim: statements.Claim) -> BlobAttestation:
     from sealgate.signing import attest_blob as signing
 
     if not sources:
@@ -248,15 +249,15 @@ def _read(source: BlobSource, algorithm: str) -> blobs.Blob:
 
 
 async def attest_blob(
-    *sources: BlobSource, key: Signer | PrivateKey, predicate: Predicate, predicate_type: str
+    *sources: BlobSource, key: Signer | PrivateKey | Author, predicate: Predicate, predicate_type: str
 ) -> BlobAttestation:
     """Sign one Statement about files (paths, or contents as bytes) with one key. What is made is verified first.
 
     `predicate` and `predicate_type` as in `attest`. Raises `NotFoundError`, `LimitError`, `SigningError`, `UsageError`.
     """
-    from sealgate.library.driving import Threads
+    from sealgate.library.driving import run_alone_beside
 
-    return await Threads(None).run_beside(attesting_blob(sources, key, predicate, predicate_type), seconds=SECONDS)
+    return await run_alone_beside(attesting_blob(sources, key, predicate, predicate_type), seconds=SECONDS)
 
 
 async def verify_blob_attestation(
@@ -277,7 +278,7 @@ async def verify_blob_attestation(
     `attestations` are bundles or DSSE envelopes; the rest as in `verify_attestation`. `unsafe_any_subject` does not look at
     whom they are about. Raises `NotFoundError`, `UsageError`.
     """
-    from sealgate.library.driving import Threads
+    from sealgate.library.driving import run_alone_beside
 
     judged = verifying_blob(
         source,
@@ -291,4 +292,4 @@ async def verify_blob_attestation(
         unsafe_any_subject=unsafe_any_subject,
         **trusting,
     )
-    return await Threads(None).run_beside(judged, seconds=SECONDS)
+    return await run_alone_beside(judged, seconds=SECONDS)

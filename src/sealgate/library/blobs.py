@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sealgate.keys.signer import Signer
     from sealgate.library.asked import Keys, Require
     from sealgate.library.trust import TrustArguments
+    from sealgate.signing.author import Author
     from sealgate.signing.blob import BlobSignature
     from sealgate.verification.deny import DenyList
     from sealgate.verification.verdict import Verdict
@@ -29,17 +30,19 @@ BlobSource = bytes | str | os.PathLike[str]
 """The content itself as bytes, or the path of a file, which is read as a stream."""
 
 
-def signing(source: BlobSource, key: Signer | PrivateKey, *, unsafe_image_payload: bool) -> flow.Flow[BlobSignature]:
+def signing(
+    source: BlobSource, key: Signer | PrivateKey | Author, *, unsafe_image_payload: bool
+) -> flow.Flow[BlobSignature]:
     """As `sign_blob`, as a flow."""
     [signer] = asked.signers([key])
     return _sign(source, signer, unsafe_image_payload=unsafe_image_payload)
 
 
-async def _sign(source: BlobSource, signer: Signer, *, unsafe_image_payload: bool) -> BlobSignature:
+async def _sign(source: BlobSource, signer: Signer | Author, *, unsafe_image_payload: bool) -> BlobSignature:
     from sealgate.signing import blob as signing_blobs
 
     payload = signing_blobs.ImagePayload()
-    hashes, whole = (signing_blobs.hash_of(signer),), signing_blobs.needs_message(signer)
+    hashes, whole = signing_blobs.hashes_of(signer), signing_blobs.needs_message(signer)
     found = await flow.call(lambda: _read(source, hashes, whole=whole, hear=payload.hear))
     if payload.found is not None and not unsafe_image_payload:
         raise UsageError(
@@ -94,7 +97,7 @@ def _read(
 
 
 async def sign_blob(
-    source: BlobSource, *, key: Signer | PrivateKey, unsafe_image_payload: bool = False
+    source: BlobSource, *, key: Signer | PrivateKey | Author, unsafe_image_payload: bool = False
 ) -> BlobSignature:
     """Sign a file (its path, or its content as bytes) with one key. What is made is verified before it is returned.
 
@@ -102,10 +105,10 @@ async def sign_blob(
     is refused, unless `unsafe_image_payload`: signing it would sign that image. Raises `NotFoundError`, `LimitError`,
     `SigningError`, `UsageError`.
     """
-    from sealgate.library.driving import Threads
+    from sealgate.library.driving import run_alone_beside
 
     made = signing(source, key, unsafe_image_payload=unsafe_image_payload)
-    return await Threads(None).run_beside(made, seconds=SECONDS)
+    return await run_alone_beside(made, seconds=SECONDS)
 
 
 async def verify_blob(
@@ -124,7 +127,7 @@ async def verify_blob(
     `keys`, `require`, `identities`, `trust_root` and what goes with it, `deny` and `digest_algorithm` as in `verify`. The verdict's `image` is the file's name. Raises
     `NotFoundError` and `UsageError` for a file that cannot be read, `LimitError` for one that is too large.
     """
-    from sealgate.library.driving import Threads
+    from sealgate.library.driving import run_alone_beside
 
     judged = verifying(
         source,
@@ -136,7 +139,7 @@ async def verify_blob(
         digest_algorithm=digest_algorithm,
         **trusting,
     )
-    return await Threads(None).run_beside(judged, seconds=SECONDS)
+    return await run_alone_beside(judged, seconds=SECONDS)
 
 
 SECONDS = 86_400.0

@@ -17,10 +17,12 @@ from sealgate.verification import verify as verifying
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sealgate.artifacts.copy import Copied, CopyOptions
     from sealgate.digest import Digest
     from sealgate.keys.signer import Signer
     from sealgate.oci.attachments import Attachment
     from sealgate.oci.registry import Session
+    from sealgate.signing.author import Author
     from sealgate.signing.sign import Signature, SignOptions
     from sealgate.verification.verdict import Verdict
     from sealgate.verification.verify import Wanted
@@ -90,7 +92,7 @@ async def verify(place: Place, image: ImageName, wanted: Wanted) -> Verdict:
     return next((verdict for verdict in found if not verdict.accepted), found[0])
 
 
-async def sign(place: Place, image: ImageName, signers: list[Signer], options: SignOptions) -> list[Signature]:
+async def sign(place: Place, image: ImageName, signers: list[Signer | Author], options: SignOptions) -> list[Signature]:
     """Sign one image by every signer, in every format asked for."""
     from sealgate.signing.sign import sign as sign_image
 
@@ -118,6 +120,15 @@ async def attachments(place: Place, image: ImageName, *, content: bool, tag_pref
         if isinstance(problem, UnavailableError):
             raise problem
     return Attachments(where.name, digest, found.attachments, found.problems, found.referrers_api)
+
+
+async def copy(place: Place, source: ImageName, target: ImageName, options: CopyOptions) -> Copied:
+    """Copy an image and everything attached to it."""
+    from sealgate.artifacts.copy import copy as copy_image
+
+    with ExitStack() as closing:
+        opened = place.images(closing)
+        return await copy_image(await opened.open(text_of(source)), await opened.open_target(text_of(target)), options)
 
 
 async def _digest(where: Image) -> Digest:

@@ -97,7 +97,7 @@ def read_leaf(der: bytes) -> Leaf:
         )
     who = identity.read(names, arc)
     not_before, not_after = _validity(certificate)
-    return Leaf(der, _key(certificate), who, not_before, not_after, certificate, scts)
+    return Leaf(der, _key(_spki(der)), who, not_before, not_after, certificate, scts)
 
 
 def check_bag(extra: tuple[bytes, ...]) -> None:
@@ -281,10 +281,11 @@ def _link(der: bytes) -> _Link:
             limited = constraints.of(value)
     if basic is None or not basic.ca:
         raise TrustFailure("certificate-usage", f"{name} is no authority (basicConstraints)")
-    _key(certificate)  # none that is too weak
+    spki = _spki(der)
+    _key(spki)  # none that is too weak
     not_before, not_after = _validity(certificate)
     return _Link(
-        certificate, name, not_before, not_after, _spki(certificate), basic.path_length,
+        certificate, name, not_before, not_after, spki, basic.path_length,
         certificate.issuer == certificate.subject, limited,
     )  # fmt: skip
 
@@ -394,9 +395,9 @@ def _check_critical(extensions: x509.Extensions, understood: Iterable[str]) -> N
             raise TrustFailure("certificate-malformed", message)
 
 
-def _key(certificate: x509.Certificate) -> PublicKey:
+def _key(spki: bytes) -> PublicKey:
     try:
-        return algorithms.parse_spki(_spki(certificate), what="the key in a certificate")
+        return algorithms.parse_spki(spki, what="the key in a certificate")
     except KeyMaterialError as error:
         raise TrustFailure("certificate-malformed", error.message) from None
 
@@ -430,16 +431,15 @@ def _common_name(name: x509.Name) -> str:
     return str(found[-1].value)[: limits.TEXT_CHARS] if found else name.rfc4514_string()[: limits.TEXT_CHARS]
 
 
-def _spki(certificate: x509.Certificate) -> bytes:
+def _spki(der: bytes) -> bytes:
     """The SubjectPublicKeyInfo of a certificate of version 3, byte for byte (RFC 5280, section 4.1).
 
     `cryptography` has read the same bytes as strict DER before; it gives keys only, which it would write anew.
     """
-    tbs = certificate.tbs_certificate_bytes
-    at = _header(tbs, 0)[0]
-    for _ in "version serialNumber signature issuer validity subject".split():
-        at = _header(tbs, at)[1]
-    return tbs[at : _header(tbs, at)[1]]
+    at = end = _header(der, _header(der, 0)[0])[0]
+    for _ in range(7):  # version, serialNumber, signature, issuer, validity, subject, and then the key
+        at, end = end, _header(der, end)[1]
+    return der[at:end]
 
 
 def _octets(der: bytes) -> bytes:

@@ -48,8 +48,10 @@ EXTENSIONS = {
 """Last number of the OID to name. The issuer (1 and 8) is a field of its own."""
 _NAMES = frozenset(EXTENSIONS.values())
 _ISSUERS = ("8", "1")
+_READ = frozenset((*EXTENSIONS, *_ISSUERS))
 _RAW = frozenset("1 2 3 4 5 6".split())
 """Extensions that hold the text itself; the others hold a DER UTF8String."""
+_CONTROL = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
 
 _KINDS = {  # compiled when they are first needed: start-up
     "uri": r"[A-Za-z][A-Za-z0-9+.-]*:[^\s]+",  # RFC 3986, section 3; RFC 5280, section 4.2.1.6: absolute
@@ -91,15 +93,13 @@ def read(names: Sequence[tuple[str, str]], extensions: Iterable[tuple[str, bytes
         raise TrustFailure(
             "identity-malformed", f"its certificate's name is not {_NOTHING[kind]}: {ascii(subject)[:200]}"
         )
-    texts = {
-        number: _text(number, content) for number, content in extensions if number in EXTENSIONS or number in _ISSUERS
-    }
+    texts = {number: _text(number, content) for number, content in extensions if number in _READ}
     issuers = [_plain(texts.pop(number), "issuer") for number in _ISSUERS if number in texts]
     if len(set(issuers)) > 1:
         raise TrustFailure("identity-malformed", f"its certificate names two issuers: {issuers[0]} and {issuers[1]}")
     if "" in issuers:
         raise TrustFailure("identity-malformed", "its certificate names an empty issuer")
-    found = tuple((EXTENSIONS[number], texts[number]) for number in sorted(texts, key=int))
+    found = tuple((name, texts[number]) for number, name in EXTENSIONS.items() if number in texts)
     return Identity(subject, kind, issuers[0] if issuers else "", found)
 
 
@@ -119,7 +119,7 @@ def _text(number: str, content: bytes) -> str:
         text = None if raw is None else raw.decode("utf-8")
     except UnicodeDecodeError:
         text = None
-    if text is None or any(char < " " or "\x7f" <= char <= "\x9f" for char in text):
+    if text is None or not (text.isprintable() or _CONTROL.isdisjoint(text)):
         raise TrustFailure("certificate-malformed", f"its certificate's extension {ARC}{number} is no text")
     return text
 

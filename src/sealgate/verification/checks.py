@@ -137,7 +137,9 @@ def with_manifest_subject(report: SignatureReport, evidence: Evidence, asked: As
     subject = evidence.attachment.subject
     if subject is None or subject == asked.image:
         return report
-    finding = Finding("referrer-subject-mismatch", "failed", f"its manifest refers to another image, {subject}")
+    finding = Finding(
+        "referrer-subject-mismatch", "failed", f"hangs on a manifest that refers to another image, {subject}"
+    )
     return report._replace(findings=(*report.findings, finding))
 
 
@@ -293,7 +295,7 @@ def annotations_finding(found: Mapping[str, object], asked: Asked) -> Finding:
             return Finding("annotation-mismatch", "failed", f"has no annotation {name!r}")
         if found[name] != value:
             return Finding(
-                "annotation-mismatch", "failed", f"its annotation {name!r} is {found[name]!r}, not {value!r}"
+                "annotation-mismatch", "failed", f"says {found[name]!r} in its annotation {name!r}, not {value!r}"
             )
     if not asked.annotations:
         return Finding("annotations-verified", "skipped", "no annotation was asked for")
