@@ -148,7 +148,8 @@ def test_U12_U13_a_bad_document_in_a_repository_is_an_error_and_not_passed_over(
     # Somebody who begins with it believes in nobody.
     fresh = {"HOME": str(tmp_path / "fresh")}
     assert scene.run(begin, environ=fresh).exit_code == 15
-    said = scene.run([*words, *rest], environ=fresh)
+    chosen = {"TUF_MIRROR": trust_service.tuf_url, "TUF_ROOT_JSON": str(tmp_path / "tuf-root.json")}
+    said = scene.run([*words, *rest], environ=fresh | chosen)
     assert (said.exit_code, said.stdout) == (15, "")
     # And when it is mended, it counts again.
     repository.publish({"trusted_root.json": good.encode()}, trust_service.now())
