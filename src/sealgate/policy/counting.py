@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from sealgate.pairing import most
 from sealgate.policy.model import Attestor, Count, Listed, Static
-from sealgate.verification.requirement import most, signer_id
+from sealgate.verification.requirement import signer_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
