@@ -42,7 +42,7 @@ def program(document: Mapping[str, Any]) -> Program:
 
 
 class _Failures(NamedTuple):
-    count: int
+    times: int
     until: float
 
 
@@ -77,7 +77,7 @@ class Programs(Child):
             raise ProgramError(f"what it is asked about has more than {limits.PROGRAM_QUESTION_BYTES} bytes")
         with self._lock:
             failures = self._failures.get(wanted.key)
-            if failures is not None and failures.count >= limits.PROGRAM_FAILURES:
+            if failures is not None and failures.times >= limits.PROGRAM_FAILURES:
                 if self._monotonic() < failures.until:
                     raise ProgramError("not evaluated: too many evaluations of it before came to no end")
                 del self._failures[wanted.key]
@@ -85,7 +85,7 @@ class Programs(Child):
                 found = self._ask(wanted, question)
             except Lost as lost:
                 self.close()
-                count = (failures.count if failures is not None else 0) + 1
+                count = (failures.times if failures is not None else 0) + 1
                 self._failures[wanted.key] = _Failures(count, self._monotonic() + limits.PROGRAM_PAUSE_SECONDS)
                 raise ProgramError(str(lost)) from lost
             except BaseException:
