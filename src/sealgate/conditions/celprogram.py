@@ -158,9 +158,9 @@ class Compiled:
         self._variables(data)
         found = {}
         for each in self._parts["constants"]:
-            value = self._value(each.compiled, data, each.where)
+            value = self._value(each.compiled, data, each.name)
             if not isinstance(value, str):
-                raise ExpressionError(f"gives {type(value).__name__}, not a string", each.where)
+                raise ExpressionError(f"gives {type(value).__name__}, not a string", each.name)
             found[each.name] = value
         return found
 

@@ -69,7 +69,7 @@ class Constraints(NamedTuple):
             return False
         if self.objects is not None and not self._object(workload, self.objects):
             return False
-        if self.namespaces is None or not workload.namespace:
+        if self.namespaces is None or self.namespaces == LabelSelector((), ()) or not workload.namespace:
             return True
         if workload.namespace_labels is None:
             raise PolicyUndecidedError(

@@ -113,7 +113,7 @@ def compiled(parts: Mapping[str, list[dict[str, Any]]]) -> tuple[programs.Progra
             ) from error
         hint = (
             "it may not depend on the object"
-            if any(error.where in each["where"] for each in parts.get("constants", []))
+            if any(error.where == each["name"] for each in parts.get("constants", []))
             else None
         )
         raise PolicyInvalidError(f"{error.where}: {error}" if error.where else str(error), hint=hint) from error

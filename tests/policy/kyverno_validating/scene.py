@@ -39,7 +39,7 @@ def place(found: Any) -> list[Placed]:
     """The images of a Pod, or of what makes Pods."""
     spec = found.document["spec"]
     for step in ("jobTemplate", "spec", "template", "spec"):
-        spec = spec[step] if step in spec else spec
+        spec = spec.get(step, spec)
     return [
         Placed(each["image"], f"{kind}[{index}].image") for kind in LISTS for index, each in enumerate(spec.get(kind, []))
     ] + [

@@ -162,7 +162,7 @@ def attested(*more, keys, **spec):
     """An attestation must be there, and say something."""
     verified = "images.containers.all(i, verifyAttestationSignatures(i, attestations.slsa, [attestors.k]) > 0)"
     attestations = [{"name": "slsa", "intoto": {"type": SLSA}}]
-    return load(ivp(*((verified,) if not more else more), keys=keys, attestations=attestations, **spec))
+    return load(ivp(*(more or (verified,)), keys=keys, attestations=attestations, **spec))
 
 
 def test_attestations(registry, good, stranger):
@@ -225,6 +225,9 @@ def test_could_not_ask_is_unknown(registry, good):
 
 def test_an_image_that_does_not_exist(registry, good):
     policies = load(ivp(SIGNED, keys={"k": good}))
-    assert codes(policies, registry, f"{TEAM}/missing:1.0", f"{TEAM}/signed:1.0") == ["image-not-found", "policy-not-met"]
+    assert codes(policies, registry, f"{TEAM}/missing:1.0", f"{TEAM}/signed:1.0") == [
+        "image-not-found",
+        "policy-not-met",
+    ]
     assert codes(policies, registry, f"{TEAM}/both:1.0", f"{TEAM}/signed:1.0") == ["accepted", "accepted"]
     assert decide(policies, registry, f"{TEAM}/missing:1.0", f"{TEAM}/signed:1.0").outcome == "deny"
