@@ -24,6 +24,10 @@ class Lost(Exception):
     """The child gave no answer; the text says why."""
 
 
+class Ended(Lost):
+    """The child ended by itself, or was ended by somebody else."""
+
+
 class Child:
     """One process that is started when it is needed; a context manager.
 
@@ -101,7 +105,7 @@ class Child:
                         continue
                     chunk = os.read(source, 65536)
                     if not chunk:
-                        raise Lost(ending(child))
+                        raise Ended(ending(child))
                     answer += chunk
                     if len(answer) > limits.CONDITION_ANSWER_BYTES:
                         raise Lost("its answer is too long")
@@ -135,7 +139,7 @@ def _write(sink: int, data: memoryview) -> int:
     except BlockingIOError:
         return 0
     except BrokenPipeError as error:
-        raise Lost("the engine ended before it had read the question") from error
+        raise Ended("the engine ended before it had read the question") from error
 
 
 def ending(child: subprocess.Popen[bytes]) -> str:

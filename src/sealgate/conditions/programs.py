@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from sealgate import limits, strictjson
-from sealgate.conditions.child import Child, Lost, frame
+from sealgate.conditions.child import Child, Ended, Lost, frame
 from sealgate.errors import SealgateError
 
 
@@ -82,7 +82,7 @@ class Programs(Child):
                     raise ProgramError("not evaluated: too many evaluations of it before came to no end")
                 del self._failures[wanted.key]
             try:
-                found = self._ask(wanted, question)
+                found = self._again(wanted, question)
             except Lost as lost:
                 self.close()
                 count = (failures.times if failures is not None else 0) + 1
@@ -95,6 +95,17 @@ class Programs(Child):
             where, message, unsupported = found["error"]
             raise ProgramError(str(message), where=str(where), unsupported=unsupported is True)
         return found
+
+    def _again(self, wanted: Program, question: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask; once more if a child of an earlier question was gone. It dies with the thread that started it (`walls`)."""
+        old = self._child is not None
+        try:
+            return self._ask(wanted, question)
+        except Ended:
+            if not old:
+                raise
+            self.close()
+            return self._ask(wanted, question)
 
     def _ask(self, wanted: Program, question: Mapping[str, Any]) -> dict[str, Any]:
         deadline = self._monotonic() + self._seconds

@@ -67,18 +67,29 @@ def test_a_child_that_ended_is_replaced(engine):
     assert engine._child.pid != child
 
 
+def test_a_child_outlives_the_thread_that_started_it_or_is_replaced(engine):
+    import threading
+
+    kept = program({"validations": [entry("true")]})
+    for _ in range(5):
+        thread = threading.Thread(target=engine.ask, args=(kept, QUESTION))
+        thread.start()
+        thread.join()
+        assert engine.ask(kept, QUESTION)["failed"] is None
+
+
 def test_a_program_that_never_ends_is_given_a_rest_and_others_go_on():
     now = [0.0]
     bomb, kept = program({"validations": [entry(BOMBS["text"])]}), program({"validations": [entry("true")]})
     with Programs(monotonic=lambda: now[0]) as engine:
         for _ in range(limits.PROGRAM_FAILURES):
-            with pytest.raises(ProgramError, match="memory|ended|processor"):
+            with pytest.raises(ProgramError, match=r"memory|ended|processor"):
                 engine.ask(bomb, QUESTION)
         with pytest.raises(ProgramError, match="not evaluated"):
             engine.ask(bomb, QUESTION)
         assert engine.ask(kept, QUESTION)["failed"] is None
         now[0] += limits.PROGRAM_PAUSE_SECONDS + 1
-        with pytest.raises(ProgramError, match="memory|ended|processor"):
+        with pytest.raises(ProgramError, match=r"memory|ended|processor"):
             engine.ask(bomb, QUESTION)
 
 
