@@ -157,6 +157,8 @@ class Index:
             exemption = self.policies.exemptions[index]
             if exemption.expires is not None and now >= exemption.expires:
                 continue
+            if exemption.namespace not in {None, asked.workload.namespace}:
+                continue
             if not any(
                 counting.named(policy, rule.policy) and counting.named(name, rule.name)
                 for policy, name in exemption.rules

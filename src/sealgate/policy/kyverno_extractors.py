@@ -71,12 +71,15 @@ def images(policies: Policies, workload: Workload) -> list[Placed]:
         if isinstance(rule.demand, Validation) and rule.demand.extracts and _selected(rule, workload):
             for placed in rule.demand.extract(workload):
                 found.setdefault((placed.where, placed.image), placed)
+                if len(found) > _MOST:
+                    raise LimitError(f"{workload.title} has more than {_MOST} images")
     return list(found.values())
 
 
 def _selected(rule: Rule, workload: Workload) -> bool:
+    """Whether a rule is about a workload, or may be: another namespace's says nothing of it."""
     try:
-        return rule.selector.selects(workload)
+        return rule.namespace in {None, workload.namespace} and rule.selector.selects(workload)
     except PolicyUndecidedError:
         return True
 

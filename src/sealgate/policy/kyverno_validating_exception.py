@@ -13,7 +13,7 @@ from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 from sealgate.policy import kyverno_time, kyverno_validating, patterns
 from sealgate.policy.fields import Fields
 from sealgate.policy.kyverno_constraints import Constraints
-from sealgate.policy.kyverno_exception import EXPIRES
+from sealgate.policy.kyverno_exception import EXPIRES, reach
 from sealgate.policy.kyverno_validation import Validation
 from sealgate.policy.model import Exemption, Note
 from sealgate.policy.reading import Loaded
@@ -48,7 +48,7 @@ class Everything(NamedTuple):
         return True
 
 
-def read(source: Source, context: Context) -> Loaded:  # noqa: ARG001 - the face of all readers
+def read(source: Source, context: Context) -> Loaded:
     """One exception. Raises `PolicyInvalidError`."""
     if source.version not in kyverno_validating.VERSIONS:
         raise PolicyUnsupportedError(f"{source.where}: {source.kind} {source.version} is not read")
@@ -89,7 +89,8 @@ def read(source: Source, context: Context) -> Loaded:  # noqa: ARG001 - the face
     spec.end()
     name = f"{source.namespace}/{source.name}" if source.namespace else source.name
     expiry = float(until) if until is not None else None
-    return Loaded((), (Exemption(name, tuple(rules), selector, images, expiry),), tuple(notes))
+    found = Exemption(name, tuple(rules), selector, images, expiry, namespace=reach(source, context))
+    return Loaded((), (found,), tuple(notes))
 
 
 def _rule(fields: Fields, source: Source) -> tuple[str, str] | None:

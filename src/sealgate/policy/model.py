@@ -262,6 +262,8 @@ class Exemption(NamedTuple):
     reason: str = ""
     dialect: Dialect = "kyverno"
     """Whose patterns they are."""
+    namespace: str | None = None
+    """Only workloads of this namespace; None: of every one."""
 
 
 class Policies(NamedTuple):
