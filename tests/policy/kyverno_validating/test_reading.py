@@ -269,6 +269,18 @@ def test_P08_an_exception_without_an_answer_is_none(registry, good, expression, 
     assert codes(policies, registry, f"{TEAM}/unsigned:1.0") == [code]
 
 
+@pytest.mark.parametrize(
+    ("namespace", "of", "code"),
+    [("kyverno", "team-b", "image-exempted"), ("team-a", "team-a", "image-exempted"), ("team-a", "team-b", "no-signature"), ("team-a", "kyverno", "no-signature"), (None, "team-b", "image-exempted")],
+)  # fmt: skip
+def test_P08_an_exception_from_image_policies_is_for_its_own_namespace(registry, good, namespace, of, code):
+    found = exception(images=[f"{TEAM}/unsigned:*"])
+    if namespace is not None:
+        found["metadata"]["namespace"] = namespace
+    policies = load(ivp(SIGNED, keys={"k": good}), found)
+    assert codes(policies, registry, f"{TEAM}/unsigned:1.0", namespace=of) == [code]
+
+
 def test_exceptions_that_do_not_load(good):
     assert load(exception()).exemptions
     for change in ({"policyRefs": [{"name": "x", "kind": "ValidatingPolicy"}]}, {"allowedValues": ["a"]}):
@@ -296,3 +308,40 @@ def test_images_of_other_kinds(registry, good):
         assert [r.code for i in decide(policies, registry, found=found, placed=placed).images for r in i.rulings] == [
             code
         ]
+
+
+@pytest.mark.parametrize(("of", "places"), [("team-a", ["images.more[0]"]), ("team-b", [])])
+def test_P23_a_policy_of_a_namespace_finds_no_images_in_another(good, of, places):
+    from policy.kyverno.scene import workload
+    from sealgate.policy import kyverno_extractors
+
+    found = ivp(SIGNED, keys={"k": good}, images=[{"name": "more", "expression": "['registry.example.com/team/x:1']"}])
+    found |= {"kind": "NamespacedImageValidatingPolicy", "metadata": {"name": "ivp", "namespace": "team-a"}}
+    placed = kyverno_extractors.images(load(found), workload(images=(f"{TEAM}/signed:1.0",), namespace=of))
+    assert [each.where for each in placed] == places
+
+
+def test_the_deny_list_is_above_image_policies(registry, good):
+    from sealgate.digest import Digest
+    from sealgate.policy.attestors import Settings
+    from sealgate.verification.deny import DenyList
+
+    policy, image = ivp(SIGNED, keys={"k": good}), f"{TEAM}/signed:1.0"
+    digest = decide(load(policy), registry, image).images[0].digest
+    assert isinstance(digest, Digest)
+    policies = load(policy, settings=Settings(deny=DenyList(digests=((digest, "recalled"),))))
+    assert codes(policies, registry, image) == ["denied-digest"]
+    assert codes(policies, registry, image, f"{TEAM}/both:1.0") == ["denied-digest", "policy-not-met"]
+    assert codes(policies, registry, f"{TEAM}/both:1.0") == ["accepted"]
+
+
+def test_an_image_at_a_mirror_is_judged_as_that_of_its_origin(registry, good):
+    from sealgate.policy.mirrors import Mirror
+
+    policies = load(ivp(SIGNED, keys={"k": good}))
+    mirrored = policies._replace(mirrors=(Mirror("mirror.example.com/team", TEAM),))
+    store = registry._stores
+    for name, code in (("signed", "accepted"), ("unsigned", "no-signature"), ("foreign", "signature-key-mismatch")):
+        store[f"mirror.example.com/team/{name}"] = store[f"{TEAM}/{name}"]
+        assert codes(policies, registry, f"mirror.example.com/team/{name}:1.0") == ["image-unmatched"]
+        assert codes(mirrored, registry, f"mirror.example.com/team/{name}:1.0") == [code]
