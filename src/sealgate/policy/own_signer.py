@@ -163,7 +163,7 @@ def _log(fields: Fields, context: Context, notes: list[Note], anchors: tuple[Aut
     name = fields.text("trustRoot")
     own = sigstore_root.named(name, context, fields.at("trustRoot")) if name is not None else None
     base = own if own is not None else context.settings.root
-    root = own if anchors is None else sigstore_root.composed(base, anchors=anchors)
+    root = own if anchors is None else sigstore_root.composed(base, issuers=own, anchors=anchors)
     log = fields.choice("log", "auto", "require", "ignore", default="auto")
     if log == "require" and not (root if root is not None else base or attestors.NO_ROOT).logs:
         raise PolicyInvalidError(
