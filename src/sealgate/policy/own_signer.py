@@ -138,7 +138,10 @@ def _identity(fields: Fields, notes: list[Note]) -> IdentifiedAs:
 
 
 def _certificate(fields: Fields) -> tuple[bytes, tuple[IdentifiedAs, ...], tuple[Authority, ...]]:
-    """A certificate of one's own and the authorities above it: its very identity must have signed."""
+    """A certificate (DER) and the authorities above it: its identity must have signed, below these very authorities.
+
+    The certificate itself stands in for that of a signature which comes without one.
+    """
     from sealgate.trust import certificates
 
     pem, chain = fields.required_text("pem"), fields.required_text("chain")
@@ -156,7 +159,7 @@ def _certificate(fields: Fields) -> tuple[bytes, tuple[IdentifiedAs, ...], tuple
     except (TrustFailure, UsageError) as error:
         raise PolicyInvalidError(f"{fields.at('pem')}: {error.message}") from error
     anchors = material.authorities(chain.encode("utf-8", "replace"), fields.at("chain"))
-    return fields.done((pem.encode(), (IdentifiedAs(pattern, pattern.describe()),), anchors))
+    return fields.done((der, (IdentifiedAs(pattern, pattern.describe()),), anchors))
 
 
 def _log(fields: Fields, context: Context, notes: list[Note], anchors: tuple[Authority, ...] | None) -> attestors.Log:
