@@ -164,7 +164,7 @@ def test_nobody_is_believed_in(issuer):
     assert "no certificate authority is believed in" in refused(cip(certified(issuer))).message
 
 
-def test_T01_a_trust_root_of_keys(registry, service, issuer, foreign, stranger):
+def test_a_trust_root_of_keys(registry, service, issuer, foreign, stranger):
     for changed, code in (
         ({}, "accepted"), ({"fulcio_v1.crt.pem": foreign}, "certificate-untrusted"), ({"ctfe.pub": pem(stranger)}, "sct-untrusted"),
         ({"rekor.pub": pem(stranger)}, "log-entry-untrusted"),
@@ -174,7 +174,7 @@ def test_T01_a_trust_root_of_keys(registry, service, issuer, foreign, stranger):
         assert judged(registry, document, found=found) == [code]
 
 
-def test_each_part_goes_by_its_own_trust_root(registry, service, settings, issuer, foreign, stranger):
+def test_U11_each_part_goes_by_its_own_trust_root(registry, service, settings, issuer, foreign, stranger):
     found = [
         trust_root(service, "ours"),
         trust_root(service, "theirs", **{"fulcio_v1.crt.pem": foreign, "rekor.pub": pem(stranger)}),
@@ -204,13 +204,13 @@ def test_a_trust_root_with_a_repository(registry, service, issuer):
         (lambda files: {name: data for name, data in files.items() if "snapshot" not in name}, "snapshot"),
     ],
 )  # fmt: skip
-def test_T04_a_repository_that_does_not_verify(service, alter, said):
+def test_U03_a_repository_that_does_not_verify(service, alter, said):
     refused_ = refused(repository_root(service, files=alter(dict(service.tuf.files))))
     assert said in refused_.message
     assert load(repository_root(service), cip({"static": {"action": "pass"}})).rules
 
 
-def test_T04_a_repository_of_somebody_else_or_that_has_expired(service):
+def test_U03_U10_a_repository_of_somebody_else_or_that_has_expired(service):
     from trust_service.repository import Repository
 
     other = Repository()
