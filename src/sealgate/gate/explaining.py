@@ -37,20 +37,35 @@ class Considered(NamedTuple):
 
 def consider(index: Index, reference: Reference, workload: Workload, *, now: float) -> tuple[Considered, ...]:
     """Every rule, in the order of the policies."""
-    found = [_one(index, rule, reference, workload, now) for rule in index.policies.rules]
+    found = [_one(rule, reference, workload) for rule in index.policies.rules]
     highest: dict[str, int] = {}
     for each in found:
-        if each.state in {"asked", "skipped", "exempted"}:
+        if each.state in {"asked", "skipped"}:
             highest[each.rule.dialect] = max(highest.get(each.rule.dialect, 0), each.rule.specificity)
+    asked = Asked(workload)
     return tuple(
-        each._replace(state="narrower", reason="a rule whose scope is narrower counts alone")
-        if each.state in {"asked", "skipped", "exempted"} and each.rule.specificity < highest[each.rule.dialect]
-        else each
+        each
+        if each.state not in {"asked", "skipped"}
+        else each._replace(state="narrower", reason="a rule whose scope is narrower counts alone")
+        if each.rule.specificity < highest[each.rule.dialect]
+        else _excepted(each, index, reference, asked, now)
         for each in found
     )
 
 
-def _one(index: Index, rule: Rule, reference: Reference, workload: Workload, now: float) -> Considered:
+def _excepted(found: Considered, index: Index, reference: Reference, asked: Asked, now: float) -> Considered:
+    if found.state != "asked":
+        return found
+    try:
+        exemption = index.exemption(found.rule, reference, asked, now)
+    except PolicyUndecidedError as error:
+        return found._replace(state="undecided", reason=error.message)
+    if exemption is None:
+        return found
+    return found._replace(state="exempted", reason=f"the exception {exemption.name} holds")
+
+
+def _one(rule: Rule, reference: Reference, workload: Workload) -> Considered:
     names = patterns.candidates(reference, rule.dialect)
     fitting = [each for each in rule.images if _fits(rule, (each,), names, excuse=False)]
     if not fitting:
@@ -63,13 +78,10 @@ def _one(index: Index, rule: Rule, reference: Reference, workload: Workload, now
     try:
         if not rule.selector.selects(workload):
             return Considered(rule, "workload", f"it is not about {workload.title} ({workload.operation})")
-        exemption = index.exemption(rule, reference, Asked(workload), now)
     except PolicyUndecidedError as error:
         return Considered(rule, "undecided", error.message)
     if _fits(rule, rule.skip, names, excuse=True):
         return Considered(rule, "skipped", "a pattern of the policy takes the image away from it")
-    if exemption is not None:
-        return Considered(rule, "exempted", f"the exception {exemption.name} holds")
     return Considered(rule, "asked", f"{fitting[0]} fits")
 
 

@@ -152,10 +152,7 @@ class Index:
             exemption = self.policies.exemptions[index]
             if exemption.expires is not None and now >= exemption.expires:
                 continue
-            if not any(
-                counting.named(policy, rule.policy) and counting.named(name, rule.name)
-                for policy, name in exemption.rules
-            ):
+            if not counting.exempts(exemption, rule):
                 continue
             if asked.selects(exemption.selector):
                 return exemption
@@ -202,15 +199,16 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
             rules, skipped = _both((rules, skipped), index.matching(reference, workload, about))
         rules = tuple(_in_grace(rule, now) for rule in rules)
         exempt = {
-            rule.title: exemption
+            (rule.policy, rule.name, rule.dialect): exemption
             for rule in rules
             if (exemption := index.exemption(rule, judged, about, now)) is not None
         }
     except PolicyUndecidedError as error:
         return base._replace(rulings=(_failed(error, "enforce"),))
     rulings = [_skipped(rule) for rule in skipped]
-    rulings += [_exempted(rule, exempt[rule.title]) for rule in rules if rule.title in exempt]
-    asked = [rule for rule in rules if rule.title not in exempt]
+    held = [(rule, exempt.get((rule.policy, rule.name, rule.dialect))) for rule in rules]
+    rulings += [_exempted(rule, exemption) for rule, exemption in held if exemption is not None]
+    asked = [rule for rule, exemption in held if exemption is None]
     unmatched = _unmatched(index, rules, skipped)
     rulings += unmatched
     if not asked:

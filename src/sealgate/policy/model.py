@@ -210,6 +210,8 @@ class Exemption(NamedTuple):
     reason: str = ""
     dialect: Dialect = "kyverno"
     """Whose patterns they are."""
+    everywhere: bool = False
+    """Also from rules of other dialects that are called so: it may not be a policy's own exception, nor a product's (P08)."""
 
 
 class Policies(NamedTuple):
