@@ -4,12 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.verdicts import attestor
+from policy.verdicts import Judge, accepted, attestor
+from sealgate.digest import Digest
 from sealgate.errors import PolicyUndecidedError
 from sealgate.gate.explaining import consider
 from sealgate.oci.reference import parse
-from sealgate.policy.evaluate import Asked, Index
+from sealgate.policy.evaluate import Asked, Index, Placed, evaluate
+from sealgate.policy.mirrors import Mirror
 from sealgate.policy.model import Exemption, Policies, Rule
+from sealgate.transport import driver
 from sealgate.workloads.workload import Workload
 
 NOW = 1_800_000_000.0
@@ -90,3 +93,24 @@ def test_what_is_told_is_what_decides(found, excepted, reference):
     assert ids(held) == ids(states.get("exempted", []))
     assert ids(rules_) == ids([*states.get("asked", []), *states.get("exempted", [])])
     assert set(states) <= {"asked", "exempted", "skipped", "narrower", "image", "namespace", "workload"}
+
+
+def test_an_image_at_a_mirror_is_told_of_under_both_of_its_names():
+    def rule(name, image, **more):
+        return Rule(
+            name, "", "ClusterImagePolicy", "sealgate", "", None, "enforce", Says(True), (image,), attestor("a"), **more
+        )
+
+    found = (
+        rule("origin", "registry.example.com/**"), rule("mirror", "mirror.example.com/**", skip=("mirror.example.com/a/*",)),
+        rule("other", "other.example.com/**"), rule("either", "*.example.com/**", skip=("mirror.example.com/**",)),
+    )  # fmt: skip
+    index = Index(Policies(found, mirrors=(Mirror("mirror.example.com", "registry.example.com"),)))
+    told = consider(index, parse("mirror.example.com/a/b:1.0"), POD, now=NOW)
+    assert [each.state for each in told] == ["asked", "skipped", "image", "asked"]
+    judge = Judge(Digest.parse("sha256:" + "ab" * 32), {"a": accepted("a")})
+    placed = [Placed("mirror.example.com/a/b:1.0", "containers[0].image")]
+    decision = driver.run(evaluate(index, POD, placed, judge, clock=lambda: NOW), sender=None)
+    assert {each.rule: each.outcome for each in decision.images[0].rulings} == {
+        "origin": "accepted", "mirror": "skipped", "either": "accepted",
+    }  # fmt: skip

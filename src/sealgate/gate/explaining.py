@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate.errors import PolicyUndecidedError
-from sealgate.policy import patterns
+from sealgate.policy import mirrors, patterns
 from sealgate.policy.evaluate import Asked
 
 if TYPE_CHECKING:
@@ -36,19 +36,36 @@ class Considered(NamedTuple):
 
 
 def consider(index: Index, reference: Reference, workload: Workload, *, now: float) -> tuple[Considered, ...]:
-    """Every rule, in the order of the policies."""
+    """Every rule, in the order of the policies. An image at a mirror goes by its origin's name, too."""
+    origin = mirrors.origin(index.policies.mirrors, reference)
+    asked = Asked(workload)
+    found = _under(index, reference, origin or reference, asked, now)
+    if origin is None:
+        return found
+    return tuple(
+        max(pair, key=lambda each: _WEIGHT.get(each.state, 0))
+        for pair in zip(_under(index, origin, origin, asked, now), found, strict=True)
+    )
+
+
+_WEIGHT = {"undecided": 3, "asked": 2, "exempted": 2, "skipped": 1}
+"""Of an image with two names: what only one of them is excused from is asked."""
+
+
+def _under(index: Index, reference: Reference, judged: Reference, asked: Asked, now: float) -> tuple[Considered, ...]:
+    """Under one of its names; exceptions are for the one that is judged."""
+    workload = asked.workload
     found = [_one(rule, reference, workload) for rule in index.policies.rules]
     highest: dict[str, int] = {}
     for each in found:
         if each.state in {"asked", "skipped"}:
             highest[each.rule.dialect] = max(highest.get(each.rule.dialect, 0), each.rule.specificity)
-    asked = Asked(workload)
     return tuple(
         each
         if each.state not in {"asked", "skipped"}
         else each._replace(state="narrower", reason="a rule whose scope is narrower counts alone")
         if each.rule.specificity < highest[each.rule.dialect]
-        else _excepted(each, index, reference, asked, now)
+        else _excepted(each, index, judged, asked, now)
         for each in found
     )
 
