@@ -4,6 +4,8 @@ import itertools
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from policy.sigstore.scene import Registry, cip, codes, decide, keyed, load, one, pem, workload
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
@@ -523,3 +525,40 @@ def test_nothing_and_names_that_collide(keys):
         convert(own(signature(keys["a"])), own(signature(keys["a"])), to="kyverno")
     with pytest.raises(PolicyUnsupportedError, match="cannot be converted"):
         convert({"apiVersion": "x.example/v1", "kind": "Policy", "metadata": {"name": "x"}})
+
+
+# -- any demand
+
+
+@st.composite
+def demands(draw, keys=("a", "b", "c"), depth=2):
+    """Demands of signatures, some of which other grammars cannot say."""
+    name = draw(st.sampled_from(keys))
+    if depth == 0 or draw(st.booleans()):
+        return {"signature": {"key": name, "log": "ignore"}}
+    form = draw(st.sampled_from(["any", "all", "atLeast"]))
+    if form == "atLeast":
+        parts = [draw(demands(depth=0)) for _ in range(draw(st.integers(1, 3)))]
+        return {"atLeast": {"count": draw(st.integers(1, len(parts))), "of": parts}}
+    return {form: [draw(demands(depth=depth - 1)) for _ in range(draw(st.integers(1, 3)))]}
+
+
+def _with_keys(demand, keys):
+    if isinstance(demand, list):
+        return [_with_keys(each, keys) for each in demand]
+    if isinstance(demand, dict):
+        return {name: pem(keys[each]) if name == "key" else _with_keys(each, keys) for name, each in demand.items()}
+    return demand
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@given(demand=demands(), to=st.sampled_from(["kyverno", "sigstore"]))
+def test_whatever_is_converted_decides_alike(registry, keys, demand, to):
+    original = own(_with_keys(demand, keys))
+    before = outcomes([original], registry, kinds=("Pod",))
+    try:
+        made = convert(original, to=to).documents
+    except PolicyUnsupportedError:
+        return
+    assert outcomes(made, registry, kinds=("Pod",)) == before
+    assert outcomes(convert(*made).documents, registry, kinds=("Pod",)) == before
