@@ -380,6 +380,14 @@ def test_connaisseur_a_narrower_rule_may_ask_for_more(registry, keys):
     assert admitted(convert(config).documents, registry) == team("a", "ab", "ac", "abc") | everywhere
 
 
+def test_connaisseur_to_other_grammars_names_the_rule(keys):
+    config = connaisseur({"pattern": "*:*"}, {"pattern": f"{HOST}/other/*:*", "validator": "allow"}, keys=keys)
+    with pytest.raises(PolicyUnsupportedError, match=r"ClusterImagePolicy/connaisseur-1: spec\.require"):
+        convert(config, to="kyverno")
+    with pytest.raises(PolicyUnsupportedError, match=r"ClusterImagePolicy/connaisseur-0: spec\.skip"):
+        convert(config, to="sigstore")
+
+
 def test_connaisseur_features(registry, keys):
     rule = {"pattern": f"{HOST}/team/*:*"}
     warned = convert(connaisseur(rule, features={"detectionMode": True}, keys=keys)).documents

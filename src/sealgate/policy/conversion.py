@@ -46,7 +46,7 @@ def convert(sources: Iterable[Source], to: Target) -> Converted:
     own: list[tuple[Source, dict[str, Any]]] = []
     portieris: dict[str, str] = {}
     for source in sources:
-        if _beside(source, to):
+        if _is_beside(source, to):
             remarks.append(f"{source.where} is left out: it goes on standing beside the policies")
             continue
         if source.group == "portieris.cloud.ibm.com":
@@ -70,11 +70,14 @@ def convert(sources: Iterable[Source], to: Target) -> Converted:
     if to == "sealgate":
         return Converted(tuple(document for _, document in own), tuple(dict.fromkeys(remarks)))
     writer = cast("_Module", import_module(f"sealgate.policy.{_WRITERS[to]}"))
-    made = [found for source, document in own for found in writer.write(document, source.where, remarks)]
+    made = []
+    for source, document in own:
+        where = source.where if source.kind else Source(source.file, document).where
+        made += writer.write(document, where, remarks)
     return Converted(tuple(made), tuple(dict.fromkeys(remarks)))
 
 
-def _beside(source: Source, to: Target) -> bool:
+def _is_beside(source: Source, to: Target) -> bool:
     """What policies refer to is written as it is, wherever they can still refer to it."""
     if not source.group and source.kind in {"Secret", "ConfigMap", "Namespace"}:
         return True
