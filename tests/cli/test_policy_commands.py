@@ -346,3 +346,28 @@ def test_tests_that_cannot_be_read(cli, tmp_path, check, layouts, bad):
 
 def test_E06_a_directory_without_tests_is_no_success(cli, tmp_path):
     assert cli("policy", "test", tmp_path).code not in {0, 16}
+
+
+# -- convert
+
+
+def test_convert_writes_policies_that_load_and_says_what_to_know(cli, tmp_path, check, layouts):
+    said = cli("policy", "convert", check)
+    assert said.code == 0, said.err
+    assert "note: Kyverno admits images that no policy matches" in said.err
+    (tmp_path / "own.yaml").write_text(said.out)
+    for name, code in (("app", 0), ("foreign", 16), ("plain", 16)):
+        for policies in (check, tmp_path / "own.yaml"):
+            image = f"registry.example.com/shop/{name}:1.0"
+            assert cli("policy", "explain", policies, image, "--offline", layouts).code == code
+    back = cli("policy", "convert", "--to", "kyverno", tmp_path / "own.yaml")
+    assert back.code == 0
+    assert "kind: ClusterPolicy" in back.out
+
+
+def test_convert_writes_nothing_where_meaning_would_be_lost(cli, tmp_path, key, check):
+    (tmp_path / "x.yaml").write_text(policy(key, name="x", extra="exclude: {any: [{resources: {namespaces: [a]}}]}"))
+    said = cli("policy", "convert", check, tmp_path / "x.yaml")
+    assert (said.code, said.out) == (2, "")
+    assert "ClusterPolicy/x: spec.rules[0].exclude" in said.err
+    assert "policy-unsupported" in said.err

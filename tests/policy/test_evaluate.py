@@ -227,6 +227,20 @@ def test_P08_an_exception_from_one_rule_is_none_from_another():
     assert codes(found) == [["image-exempted", "no-signature"]]
 
 
+def test_P08_an_exception_is_from_no_policy_of_another_dialect_that_is_called_alike():
+    ours = Rule(
+        "policy-a", "", "ClusterImagePolicy", "sealgate", "", None, "enforce", Everything(), ("**",), attestor("b")
+    )
+    titled = ours._replace(policy="policy-a/a", demand=attestor("c"))
+    verdicts = judge(a=refused(), b=refused(), c=refused())
+    for each, found in (
+        (exemption(), [["image-exempted", "no-signature", "no-signature"]]),
+        (exemption(dialect="sealgate"), [["image-exempted", "no-signature", "no-signature"]]),
+        (exemption(everywhere=True), [["image-exempted", "image-exempted", "no-signature"]]),
+    ):
+        assert codes(decide(Policies((rule("a"), ours, titled), (each,)), verdicts, APP)) == found
+
+
 def test_a_registry_that_a_policy_forbids_is_asked_for_nothing():
     asked = judge()
     forbidden = rule("f", demand=Static(passes=False, message="not this registry", where=""))

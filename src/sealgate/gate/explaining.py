@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate.errors import PolicyUndecidedError
+from sealgate.policy import mirrors, patterns
 from sealgate.policy import model as models
-from sealgate.policy import patterns
 from sealgate.policy.evaluate import Asked
 
 if TYPE_CHECKING:
@@ -39,21 +39,57 @@ class Considered(NamedTuple):
 def consider(
     index: Index, reference: Reference, workload: Workload, *, now: float, written: str = ""
 ) -> tuple[Considered, ...]:
-    """Every rule, in the order of the policies. `written`: the image as the workload names it. May run programs of policies."""
-    found = [_one(index, rule, reference, written, workload, now) for rule in index.policies.rules]
+    """Every rule, in the order of the policies. An image at a mirror goes by its origin's name, too.
+
+    `written`: the image as the workload names it. May run programs of policies.
+    """
+    origin = mirrors.origin(index.policies.mirrors, reference)
+    asked = Asked(workload)
+    found = _under(index, reference, origin or reference, asked, now, written)
+    if origin is None:
+        return found
+    return tuple(
+        max(pair, key=lambda each: _WEIGHT.get(each.state, 0))
+        for pair in zip(_under(index, origin, origin, asked, now, written), found, strict=True)
+    )
+
+
+_WEIGHT = {"undecided": 3, "asked": 2, "exempted": 2, "skipped": 1}
+"""Of an image with two names: what only one of them is excused from is asked."""
+
+
+def _under(
+    index: Index, reference: Reference, judged: Reference, asked: Asked, now: float, written: str
+) -> tuple[Considered, ...]:
+    """Under one of its names; exceptions are for the one that is judged."""
+    found = [_one(rule, reference, written, asked.workload) for rule in index.policies.rules]
     highest: dict[str, int] = {}
     for each in found:
-        if each.state in {"asked", "skipped", "exempted"}:
+        if each.state in {"asked", "skipped"}:
             highest[each.rule.dialect] = max(highest.get(each.rule.dialect, 0), each.rule.specificity)
     return tuple(
-        each._replace(state="narrower", reason="a rule whose scope is narrower counts alone")
-        if each.state in {"asked", "skipped", "exempted"} and each.rule.specificity < highest[each.rule.dialect]
-        else each
+        each
+        if each.state not in {"asked", "skipped"}
+        else each._replace(state="narrower", reason="a rule whose scope is narrower counts alone")
+        if each.rule.specificity < highest[each.rule.dialect]
+        else _excepted(each, index, judged, asked, now)
         for each in found
     )
 
 
-def _one(index: Index, rule: Rule, reference: Reference, written: str, workload: Workload, now: float) -> Considered:
+def _excepted(found: Considered, index: Index, reference: Reference, asked: Asked, now: float) -> Considered:
+    if found.state != "asked":
+        return found
+    try:
+        exemption = index.exemption(found.rule, reference, asked, now)
+    except PolicyUndecidedError as error:
+        return found._replace(state="undecided", reason=error.message)
+    if exemption is None:
+        return found
+    return found._replace(state="exempted", reason=f"the exception {exemption.name} holds")
+
+
+def _one(rule: Rule, reference: Reference, written: str, workload: Workload) -> Considered:
     names = patterns.candidates(reference, rule.dialect)
     fitting = [each for each in rule.images if _fits(rule, (each,), names, excuse=False)]
     if not fitting:
@@ -70,13 +106,10 @@ def _one(index: Index, rule: Rule, reference: Reference, written: str, workload:
             texts = (*names, written) if written else names
             if not rule.demand.concerns(workload, written or str(reference), texts):
                 return Considered(rule, "image", "a condition or an expression of the policy leaves it out")
-        exemption = index.exemption(rule, reference, Asked(workload), now)
     except PolicyUndecidedError as error:
         return Considered(rule, "undecided", error.message)
     if _fits(rule, rule.skip, names, excuse=True):
         return Considered(rule, "skipped", "a pattern of the policy takes the image away from it")
-    if exemption is not None:
-        return Considered(rule, "exempted", f"the exception {exemption.name} holds")
     return Considered(rule, "asked", f"{fitting[0]} fits")
 
 

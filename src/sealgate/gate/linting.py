@@ -128,9 +128,8 @@ def _unused(found: Sequence[tuple[Source, Loaded]], everything: Policies) -> Ite
     for source, loaded in found:
         for exemption in loaded.exemptions:
             for policy, name in exemption.rules:
-                if any(
-                    counting.named(policy, rule.policy) and counting.named(name, rule.name) for rule in everything.rules
-                ):
+                one = exemption._replace(rules=((policy, name),))
+                if any(counting.exempts(one, rule) for rule in everything.rules):
                     continue
                 yield Remark(
                     "note", "exception-unused", f"no rule is called {policy}/{name}", source.file,

@@ -17,6 +17,7 @@ from sealgate.policy.fields import Fields
 if TYPE_CHECKING:
     from sealgate.policy.reading import Source
 
+_ASIDE = ("alerting", "logLevel")
 _LABEL = "securesystemsengineering.connaisseur/webhook"
 
 
@@ -35,8 +36,12 @@ def read(source: Source, remarks: list[str]) -> list[dict[str, Any]]:
             raise PolicyInvalidError(f"{each.where}: two validators are called {name!r}")
         validators[name] = each
     common = _features(application, remarks)
+    remarks += [
+        f"application.{name} is no part of a policy and is left out" for name in _ASIDE if application.has(name)
+    ]
     rules = application.objects("policy")
-    globs = [pattern(each.required_text("pattern"), each.at("pattern"), deep=True) for each in rules]
+    globs = [pattern(each.required_text("pattern"), each.at("pattern"), "other")[0] for each in rules]
+    application.end()
     found = []
     for at, (rule, glob) in enumerate(zip(rules, globs, strict=True)):
         if globs.count(glob) > 1:
@@ -126,6 +131,8 @@ def _demand(
         raise PolicyInvalidError(f"{rule.where}: the validator has no trust roots")
     parts = [_signature(each, terms, remarks) for each in roots.values()]
     count = threshold if threshold is not None else (len(required) or 1)
+    if count > len(parts):
+        raise PolicyInvalidError(f"{rule.where}: {count} are asked for, and there are {len(parts)} trust roots")
     counted = {"atLeast": {"count": count, "of": parts}} if len(parts) > 1 else parts[0]
     if not required:
         return counted

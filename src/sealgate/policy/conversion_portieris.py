@@ -22,7 +22,7 @@ def read(source: Source, remarks: list[str]) -> list[dict[str, Any]]:  # noqa: A
     spec = Fields(source.document.get("spec"), f"{source.where}: spec")
     repositories = spec.objects("repositories")
     spec.end()
-    globs = [pattern(each.required_text("name"), each.at("name"), deep=True) for each in repositories]
+    globs = [pattern(each.required_text("name"), each.at("name"), "other")[0] for each in repositories]
     found = []
     for at, (repository, glob) in enumerate(zip(repositories, globs, strict=True)):
         if globs.count(glob) > 1:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sealgate.policy.conversion import document, lost, pattern
+from sealgate.policy.conversion import document, lost, merged, pattern, unfold
 from sealgate.policy.fields import Fields
+from sealgate.policy.sigstore import RESOURCES
 
 if TYPE_CHECKING:
     from sealgate.policy.reading import Source
@@ -21,9 +22,8 @@ _LANGUAGES = {"rego": "regoCompliant", "cue": "cue"}
 def read(source: Source, remarks: list[str]) -> list[dict[str, Any]]:
     """The policy of an object. Raises `PolicyUnsupportedError`."""
     spec = Fields(source.document.get("spec"), f"{source.where}: spec")
-    made: dict[str, Any] = {
-        "images": [pattern(each.required_text("glob"), each.at("glob"), deep=False) for each in spec.objects("images")]
-    }
+    globs = [each for image in spec.objects("images") for each in _pattern(image)]
+    made: dict[str, Any] = {"images": merged(globs)}
     mode = spec.choice("mode", "enforce", "warn")
     if mode == "warn":
         made["action"] = "warn"
@@ -38,12 +38,17 @@ def read(source: Source, remarks: list[str]) -> list[dict[str, Any]]:
     return [document(source.name, "", made)]
 
 
+def _pattern(image: Fields) -> list[str]:
+    return image.done(pattern(image.required_text("glob"), image.at("glob"), "sigstore"))
+
+
 def _match(spec: Fields) -> dict[str, Any]:
     kinds, selectors = [], []
     for each in spec.objects("match"):
         resource, version = each.text("resource"), each.text("version", blank=True)
-        each.text("group", blank=True)
-        if resource not in _KINDS or version not in {None, "", "*", "v1"}:
+        group = each.text("group", blank=True)
+        known = resource in _KINDS and version in {None, "", "*", "v1"}
+        if not known or group not in {None, "", "*", RESOURCES[resource or ""]}:
             lost(each.where, "which resource, of which version, is meant")
         kinds.append(_KINDS[resource or ""])
         selectors.append(each.take("selector"))
@@ -59,7 +64,7 @@ def _authority(fields: Fields, remarks: list[str]) -> dict[str, Any]:
     static = fields.take("static")
     if static is not None:
         fields.end()
-        return {"static": dict(static)}
+        return {"static": {name: each for name, each in dict(static).items() if each != ""}}
     signer = _signer(fields, remarks)
     attestations = fields.objects("attestations")
     fields.end()
@@ -84,7 +89,7 @@ def _authority(fields: Fields, remarks: list[str]) -> dict[str, Any]:
 def _signer(fields: Fields, remarks: list[str]) -> dict[str, Any]:
     key, keyless = fields.fields("key"), fields.fields("keyless")
     ctlog, stamps = fields.fields("ctlog"), fields.fields("rfc3161timestamp")
-    roots: set[str | None] = {each.text("trustRootRef") for each in (ctlog, stamps, keyless) if each is not None}
+    roots = _roots(key, keyless, ctlog, stamps)
     made: dict[str, Any] = {}
     if key is not None:
         data, reference = key.text("data"), key.fields("secretRef")
@@ -92,6 +97,9 @@ def _signer(fields: Fields, remarks: list[str]) -> dict[str, Any]:
             lost(key.where, "kms or hashAlgorithm")
         if reference is not None:
             made["key"] = {"secret": reference.required_text("name")}
+            if reference.has("namespace"):
+                lost(reference.at("namespace"), "where the Secret is", "--policy-namespace says where Secrets are")
+            reference.end()
             remarks.append("Secrets are taken from --policy-namespace")
         else:
             made["key"] = data
@@ -102,17 +110,19 @@ def _signer(fields: Fields, remarks: list[str]) -> dict[str, Any]:
         made["identities"] = keyless.take("identities") or []
         own = keyless.fields("ca-cert")
         if own is not None:
+            if own.has("secretRef"):
+                lost(own.at("secretRef"), "a certificate that is kept elsewhere", "put it into data")
             if own.text("data") is None:
                 lost(own.where, "a certificate that is kept elsewhere", "put it into data")
             made["authorities"] = own.take("data")
+            own.end()
         if keyless.flag("insecureIgnoreSCT", default=False):
             made["ignoreSCT"] = True
         keyless.ignored("url")
         keyless.end()
     if len(roots) > 1:
-        lost(
-            fields.where, "that logs, timestamps and certificates have different trust roots", "one TrustRoot with all"
-        )
+        why = "that logs, timestamps and certificates have different trust roots"
+        lost(fields.where, why, "one TrustRoot, that all of them name")
     root = next(iter(roots), None)
     if root is not None:
         made["trustRoot"] = root
@@ -133,16 +143,35 @@ def _signer(fields: Fields, remarks: list[str]) -> dict[str, Any]:
     return made
 
 
+def _roots(key: Fields | None, keyless: Fields | None, ctlog: Fields | None, stamps: Fields | None) -> set[str | None]:
+    """The trust roots that certificates, logs and timestamps go by; None: the operator's."""
+    found: set[str | None] = set()
+    issuers = keyless.text("trustRootRef") if keyless is not None else None
+    if keyless is not None:
+        found.add(issuers)
+    if ctlog is not None or keyless is not None:
+        found.add(ctlog.text("trustRootRef") if ctlog is not None else None)
+    if stamps is not None:
+        found.add(stamps.text("trustRootRef") or issuers)
+    return found if key is not None or keyless is not None else {None}
+
+
 # -- back
 
 
-def write(document: Mapping[str, Any], where: str, remarks: list[str]) -> list[dict[str, Any]]:
+def write(
+    document: Mapping[str, Any],
+    where: str,
+    remarks: list[str],  # noqa: ARG001 - every writer is called so
+) -> list[dict[str, Any]]:
     """A policy of our own as policy-controller's. Raises `PolicyUnsupportedError`."""
     metadata = document.get("metadata") or {}
     if metadata.get("namespace"):
         lost(where, "that it is of one namespace")
     spec = Fields(document.get("spec"), f"{where}: spec")
-    made: dict[str, Any] = {"images": [{"glob": _glob(each, spec.at("images"))} for each in spec.texts("images")]}
+    made: dict[str, Any] = {
+        "images": [{"glob": glob} for each in spec.texts("images") for glob in _globs(each, spec.at("images"))]
+    }
     action = spec.text("action")
     if action == "audit":
         lost(spec.at("action"), "that refusals are only reported")
@@ -155,7 +184,8 @@ def write(document: Mapping[str, Any], where: str, remarks: list[str]) -> list[d
     if require is None:
         spec.missing("require")
     parts = require.objects("any") if require.has("any") else [require]
-    made["authorities"] = [_authority_of(each, at, remarks) for at, each in enumerate(parts)]
+    made["authorities"] = [_authority_of(each, at) for at, each in enumerate(parts)]
+    require.end()
     for name in ("skip", "deny", "overrides", "grace", "digests", "exceptions", "mirrors"):
         if spec.has(name):
             lost(spec.at(name), name)
@@ -168,13 +198,18 @@ def write(document: Mapping[str, Any], where: str, remarks: list[str]) -> list[d
     ]  # fmt: skip
 
 
-def _glob(text: str, where: str) -> str:
-    """A pattern in globs without a tag, which there cover any tag and digest only where they end in a wildcard."""
+def _globs(text: str, where: str) -> list[str]:
+    """A pattern in globs. One without a tag covers any tag and digest there only where it ends in a wildcard."""
     if text == "**":
-        return text
-    if text.startswith("*.") or "/**/" in text or "@" in text or ":" in text.rpartition("/")[2]:
-        lost(where, f"what {text!r} means")
-    return text if text.endswith("*") else f"{text}:**"
+        return [text]
+    name, more, tag = unfold(text, where)
+    if "**" in name or (tag is not None and "*" in tag):
+        lost(where, f"what {text!r} means", "** alone stands at the end")
+    end = "" if tag is None else f":{tag}"
+    found = [f"{name}/**{end}"] if more else []
+    if more != "/*":
+        found += [name] if name.endswith("*") and not end else [name + end] if end else [f"{name}:**", f"{name}@**"]
+    return found
 
 
 def _match_of(match: Fields) -> list[dict[str, Any]]:
@@ -191,7 +226,7 @@ def _match_of(match: Fields) -> list[dict[str, Any]]:
     return [{"resource": resources[kind.rpartition("/")[2]]} | more for kind in kinds]
 
 
-def _authority_of(fields: Fields, number: int, remarks: list[str]) -> dict[str, Any]:
+def _authority_of(fields: Fields, number: int) -> dict[str, Any]:
     name = {"name": f"authority-{number}"}
     static = fields.take("static")
     if static is not None:
@@ -202,7 +237,7 @@ def _authority_of(fields: Fields, number: int, remarks: list[str]) -> dict[str, 
         if signature.has("annotations"):
             lost(signature.at("annotations"), "annotations of signatures")
         fields.end()
-        return name | _signer_of(signature, remarks)
+        return name | _signer_of(signature)
     attestation = fields.fields("attestation")
     if attestation is None:
         lost(fields.where, "what is demanded beside signatures and attestations, or of several at once")
@@ -222,13 +257,15 @@ def _authority_of(fields: Fields, number: int, remarks: list[str]) -> dict[str, 
         each.end()
     attestation.end()
     fields.end()
-    return name | _signer_of(by, remarks) | {"attestations": [wanted]}
+    return name | _signer_of(by) | {"attestations": [wanted]}
 
 
-def _signer_of(fields: Fields, remarks: list[str]) -> dict[str, Any]:  # noqa: ARG001 - as its neighbours
+def _signer_of(fields: Fields) -> dict[str, Any]:
     made: dict[str, Any] = {}
     root, log = fields.text("trustRoot"), fields.text("log") or "auto"
     referred = {"trustRootRef": root} if root is not None else {}
+    if log == "require":
+        lost(fields.at("log"), "that a log must be believed in", "log: auto asks for an entry where one is")
     key = fields.take("key")
     if key is not None:
         if not isinstance(key, str):
@@ -242,6 +279,8 @@ def _signer_of(fields: Fields, remarks: list[str]) -> dict[str, Any]:  # noqa: A
         found = [single] if single is not None else identities
         if not isinstance(found, list) or any(not isinstance(each, Mapping) or "extensions" in each for each in found):
             lost(fields.where, "several keys, a certificate, or extensions of certificates")
+        if any(not {"subject", "subjectRegExp"} & set(each) for each in found):
+            lost(fields.where, "that the subject may be anything", 'subjectRegExp: ".*"')
         made["keyless"] = {"identities": found} | referred
         if log == "ignore":
             lost(fields.at("log"), "that no log entry is asked for")

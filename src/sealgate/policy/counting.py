@@ -16,7 +16,7 @@ from sealgate.verification.requirement import signer_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sealgate.policy.model import Expression, Program
+    from sealgate.policy.model import Exemption, Expression, Program, Rule
     from sealgate.verification.verdict import Verdict
 
 
@@ -106,6 +106,13 @@ def _met(found: list[tuple[Expression, Outcome]], verdicts: Mapping[str, Verdict
         else:
             others += 1
     return others + most(signers)
+
+
+def exempts(exemption: Exemption, rule: Rule) -> bool:
+    """Whether an exception is from this rule: what is called alike in another dialect is not meant."""
+    return (exemption.everywhere or exemption.dialect == rule.dialect) and any(
+        named(policy, rule.policy) and named(name, rule.name) for policy, name in exemption.rules
+    )
 
 
 def named(pattern: str, name: str) -> bool:

@@ -159,10 +159,7 @@ class Index:
                 continue
             if exemption.namespace not in {None, asked.workload.namespace}:
                 continue
-            if not any(
-                counting.named(policy, rule.policy) and counting.named(name, rule.name)
-                for policy, name in exemption.rules
-            ):
+            if not counting.exempts(exemption, rule):
                 continue
             if asked.selects(exemption.selector):
                 return exemption
@@ -259,9 +256,9 @@ async def _concerned(
 
 def _exempt(
     index: Index, rules: Sequence[Rule], about: Asked, reference: Reference, now: float
-) -> dict[str, Exemption]:
+) -> dict[tuple[str, str, Dialect], Exemption]:
     return {
-        rule.title: exemption
+        (rule.policy, rule.name, rule.dialect): exemption
         for rule in rules
         if (exemption := index.exemption(rule, reference, about, now)) is not None
     }
@@ -297,8 +294,9 @@ async def _image(
     except PolicyUndecidedError as error:
         return base._replace(rulings=(_failed(error, "enforce"),))
     rulings = [_skipped(rule) for rule in skipped]
-    rulings += [_exempted(rule, exempt[rule.title]) for rule in rules if rule.title in exempt]
-    asked = [rule for rule in rules if rule.title not in exempt]
+    held = [(rule, exempt.get((rule.policy, rule.name, rule.dialect))) for rule in rules]
+    rulings += [_exempted(rule, exemption) for rule, exemption in held if exemption is not None]
+    asked = [rule for rule, exemption in held if exemption is None]
     unmatched = _unmatched(index, rules, skipped)
     rulings += unmatched
     if not asked:

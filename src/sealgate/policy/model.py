@@ -264,6 +264,8 @@ class Exemption(NamedTuple):
     """Whose patterns they are."""
     namespace: str | None = None
     """Only workloads of this namespace; None: of every one."""
+    everywhere: bool = False
+    """Also from rules of other dialects that are called so: it may not be a policy's own exception, nor a product's (P08)."""
 
 
 class Policies(NamedTuple):

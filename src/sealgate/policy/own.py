@@ -51,7 +51,8 @@ def read(source: Source, context: Context) -> Loaded:
         if not names:
             raise PolicyInvalidError(f"{spec.at('policies')} is missing: an exception from what?")
         rules = tuple((name, "*") for name in names)
-        return Loaded(exemptions=(spec.done(_exemption(spec, source.name, rules)),))
+        exemption = spec.done(_exemption(spec, source.name, rules))
+        return Loaded(exemptions=(exemption._replace(everywhere=True),))
     return _policy(spec, source, context)
 
 

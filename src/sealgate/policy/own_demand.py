@@ -6,6 +6,7 @@ of its parts needs one of its own, so that every part must be a question to one 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, cast
 
 from sealgate import limits
@@ -132,7 +133,8 @@ class Reader:
                 builder_id=fields.text("builderId"), build_type=fields.text("buildType"),
             )  # fmt: skip
         except UsageError as error:
-            raise PolicyInvalidError(f"{fields.where}: {error.message}", hint=error.hint) from error
+            message, hint = (_OPTION.sub(_field, text) for text in (error.message, error.hint or ""))
+            raise PolicyInvalidError(f"{fields.where}: {message}", hint=hint or None) from error
         if expected is None:
             raise PolicyInvalidError(f"{fields.where}: nothing is expected of it", hint="sourceUri, builderId, …")
         age = times.span(fields, "maxAge")
@@ -184,6 +186,14 @@ class Reader:
     def _attested(self, fields: Fields, place: str, attested: Attested) -> Attestor:
         salt = repr(attested.conditions)
         return self._by(fields).attestor(place, self._settings, attested=attested, salt=salt)
+
+
+_OPTION = re.compile(r"--([a-z]+)((?:-[a-z]+)*)")
+
+
+def _field(option: re.Match[str]) -> str:
+    """`--source-uri` is `sourceUri` here."""
+    return option[1] + option[2].title().replace("-", "")
 
 
 def _type(fields: Fields, *, default: str | None = None) -> str:

@@ -138,7 +138,10 @@ def _identity(fields: Fields, notes: list[Note]) -> IdentifiedAs:
 
 
 def _certificate(fields: Fields) -> tuple[bytes, tuple[IdentifiedAs, ...], tuple[Authority, ...]]:
-    """A certificate of one's own and the authorities above it: its very identity must have signed."""
+    """A certificate (DER) and the authorities above it: its identity must have signed, below these very authorities.
+
+    The certificate itself stands in for that of a signature which comes without one.
+    """
     from sealgate.trust import certificates
 
     pem, chain = fields.required_text("pem"), fields.required_text("chain")
@@ -156,14 +159,14 @@ def _certificate(fields: Fields) -> tuple[bytes, tuple[IdentifiedAs, ...], tuple
     except (TrustFailure, UsageError) as error:
         raise PolicyInvalidError(f"{fields.at('pem')}: {error.message}") from error
     anchors = material.authorities(chain.encode("utf-8", "replace"), fields.at("chain"))
-    return fields.done((pem.encode(), (IdentifiedAs(pattern, pattern.describe()),), anchors))
+    return fields.done((der, (IdentifiedAs(pattern, pattern.describe()),), anchors))
 
 
 def _log(fields: Fields, context: Context, notes: list[Note], anchors: tuple[Authority, ...] | None) -> attestors.Log:
     name = fields.text("trustRoot")
     own = sigstore_root.named(name, context, fields.at("trustRoot")) if name is not None else None
     base = own if own is not None else context.settings.root
-    root = own if anchors is None else sigstore_root.composed(base, anchors=anchors)
+    root = own if anchors is None else sigstore_root.composed(base, issuers=own, anchors=anchors)
     log = fields.choice("log", "auto", "require", "ignore", default="auto")
     if log == "require" and not (root if root is not None else base or attestors.NO_ROOT).logs:
         raise PolicyInvalidError(

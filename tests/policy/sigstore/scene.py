@@ -111,23 +111,32 @@ class Registry:
         annotations: Mapping[str, str] | None = None,
     ) -> None:
         """A signature in the legacy format, made for `reference`."""
-        folder = Path(self._stores[name].layout.path)
-        index = json.loads((folder / "index.json").read_text())
-        named = {
+        payload = simple.encode(reference, Digest.parse(self._named(name)[tag]["digest"]), {})
+        signed = {"dev.cosignproject.cosign/signature": base64.b64encode(key.sign(payload, "sha256")).decode()}
+        self.layer(name, payload, signed | dict(annotations or {}), tag=tag)
+
+    def _named(self, name: str) -> dict[Any, Any]:
+        index = json.loads((Path(self._stores[name].layout.path) / "index.json").read_text())
+        return {
             (each.get("annotations") or {}).get("org.opencontainers.image.ref.name"): each
             for each in index["manifests"]
         }
-        payload = simple.encode(reference, Digest.parse(named[tag]["digest"]), {})
-        signed = {"dev.cosignproject.cosign/signature": base64.b64encode(key.sign(payload, "sha256")).decode()}
+
+    def layer(
+        self, name: str, payload: bytes, annotations: Mapping[str, str], *, tag: str = "1.0", prefix: str = ""
+    ) -> None:
+        """A layer in the legacy format, under the image's tag for signatures."""
+        folder = Path(self._stores[name].layout.path)
+        index = json.loads((folder / "index.json").read_text())
         layer = self._blob(folder, payload) | {
-            "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json", "annotations": signed | dict(annotations or {})
+            "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json", "annotations": dict(annotations)
         }  # fmt: skip
         manifest = {
             "schemaVersion": 2, "mediaType": MANIFEST, "config": self._blob(folder, b"{}") | {"mediaType": CONFIG},
             "layers": [layer],
         }  # fmt: skip
         entry = self._blob(folder, json.dumps(manifest).encode()) | {"mediaType": MANIFEST}
-        place = named[tag]["digest"].replace(":", "-") + ".sig"
+        place = prefix + self._named(name)[tag]["digest"].replace(":", "-") + ".sig"
         index["manifests"].append(entry | {"annotations": {"org.opencontainers.image.ref.name": place}})
         (folder / "index.json").write_text(json.dumps(index))
 

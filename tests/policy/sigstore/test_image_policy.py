@@ -435,6 +435,7 @@ def test_overrides_by_namespace(registry, good):
         (policy({"signature": {"identity": {"subject": "me@example.com"}}}), "nobody vouches"),
         (policy({"attestation": {"type": SCORE}}), "by is missing"),
         (policy({"scan": {"by": {"key": "x"}}}), "maxAge is missing"),
+        (policy({"provenance": {"by": {"key": {"secret": "x"}}, "sourceTag": "v1"}}), "sourceTag says nothing without"),
         (policy({"digests": ["sha256:0"]}), "digests"),
         (policy({"digests": []}), "digests is empty"),
         (policy({"registries": []}), "registries is empty"),
