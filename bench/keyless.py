@@ -34,10 +34,7 @@ def verify_bundles(scene: Scene) -> Iterator[Row]:
     """Bundles of files, each with a certificate of its own, verified one after the other by one thread."""
     from trust_service.service import TrustService
 
-    python = installed().get("sigstore-python")
-    if not isinstance(python, Peer):
-        raise RuntimeError(f"sigstore-python is not here: {python}")
-    interpreter = str(python.path)
+    interpreter = str(_sigstore_python().path)
     service = TrustService()
     count = 300 if scene.quick else 1500
     for text, rekor, tsa, rate in (("Rekor v1", 1, False, 1500), ("Rekor v2 and a timestamp", 2, True, 700)):
@@ -56,6 +53,13 @@ def verify_bundles(scene: Scene) -> Iterator[Row]:
             peer="sigstore-python",
             notes=", ".join(rates),
         )
+
+
+def _sigstore_python() -> Peer:
+    found = installed()["sigstore-python"]
+    if isinstance(found, Peer):
+        return found
+    raise RuntimeError(f"sigstore-python is not here: {found}")
 
 
 def _make(service: TrustService, folder: Path, count: int, rekor: int, *, tsa: bool) -> None:

@@ -24,6 +24,7 @@ from sealgate.keys import pem
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 HashName = Literal["sha256", "sha384", "sha512"]
 """The only hashes that sign anything here; SHA-1 and MD5 do not exist (bypass E16)."""
@@ -41,11 +42,11 @@ class Ecdsa(ec.ECDSA):
     The base's constructor imports the whole back end, to ask whether it could do without them: 8 ms of start-up.
     """
 
-    def __init__(self, algorithm: hashes.HashAlgorithm) -> None:
+    def __init__(self, algorithm: hashes.HashAlgorithm | Prehashed) -> None:
         self._hash = algorithm
 
     @property
-    def algorithm(self) -> hashes.HashAlgorithm:
+    def algorithm(self) -> hashes.HashAlgorithm | Prehashed:
         """The hash."""
         return self._hash
 
@@ -174,7 +175,7 @@ class PublicKey:
             return None
         hashed = Prehashed(HASHES[hash_name])
         if self._algorithm in _CURVES:
-            good = _holds(self._handle, signature, digest, ec.ECDSA(hashed))
+            good = _holds(self._handle, signature, digest, Ecdsa(hashed))
             return f"{self._algorithm}-{hash_name}" if good else None
         from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
