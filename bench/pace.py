@@ -7,6 +7,7 @@ not; "processor" is the time of all threads of the process. At the end an altere
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
@@ -42,9 +43,12 @@ def _sealgate(folder: Path, issuer: str) -> Verify:
 
     root = blocking.load_trust_root(folder / "trusted_root.json")
 
+    by = functools.cache(lambda who: identity(who, issuer=issuer))
+
     def verify(file: bytes, bundle: bytes, who: str) -> bool:
-        by = identity(who, issuer=issuer)
-        return blocking.verify_blob(file, bundles=[bundle], identities=[by], require="any", trust_root=root).accepted
+        return blocking.verify_blob(
+            file, bundles=[bundle], identities=[by(who)], require="any", trust_root=root
+        ).accepted
 
     return verify
 
@@ -57,9 +61,11 @@ def _sigstore_python(folder: Path, issuer: str) -> Verify:
 
     verifier = Verifier(trusted_root=TrustedRoot.from_file(str(folder / "trusted_root.json")))
 
+    by = functools.cache(lambda who: Identity(identity=who, issuer=issuer))
+
     def verify(file: bytes, bundle: bytes, who: str) -> bool:
         try:
-            verifier.verify_artifact(file, Bundle.from_json(bundle), Identity(identity=who, issuer=issuer))
+            verifier.verify_artifact(file, Bundle.from_json(bundle), by(who))
         except VerificationError:
             return False
         return True
