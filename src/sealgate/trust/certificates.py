@@ -450,14 +450,15 @@ def _validity(certificate: x509.Certificate) -> tuple[float, float]:
 
 def _name(name: x509.GeneralName) -> tuple[str, str]:
     """A subject alternative name as `identity.read` takes it."""
-    if isinstance(name, x509.UniformResourceIdentifier):
+    kind = type(name)
+    if kind is x509.UniformResourceIdentifier:
         return "uri", name.value
-    if isinstance(name, x509.RFC822Name):
+    if kind is x509.RFC822Name:
         return "email", name.value
-    if isinstance(name, x509.OtherName) and name.type_id.dotted_string == identity.USER_NAME:
+    if kind is x509.OtherName and name.type_id.dotted_string == identity.USER_NAME:
         content = identity.utf8_string(name.value)
         return "othername", "" if content is None else content.decode("utf-8", "replace")
-    return f"a {type(name).__name__}", ""
+    return f"a {kind.__name__}", ""
 
 
 def _names(certificate: x509.Certificate) -> tuple[x509.GeneralName, ...]:
