@@ -455,7 +455,7 @@ def _name(name: x509.GeneralName) -> tuple[str, str]:
         return "uri", name.value
     if kind is x509.RFC822Name:
         return "email", name.value
-    if kind is x509.OtherName and name.type_id.dotted_string == identity.USER_NAME:
+    if isinstance(name, x509.OtherName) and name.type_id.dotted_string == identity.USER_NAME:
         content = identity.utf8_string(name.value)
         return "othername", "" if content is None else content.decode("utf-8", "replace")
     return f"a {kind.__name__}", ""
