@@ -47,7 +47,7 @@ def verify_bundles(scene: Scene) -> Iterator[Row]:
         found = interleave(contenders, 3 if scene.quick else 7)
         rates = [f"{name} {count / result.median:.0f}/s ({count / result.best:.0f})" for name, result in found.items()]
         yield Row(
-            f"verify {count} bundles, {text}, in process, processor time",
+            f"verify {count} bundles, {text}, in process, processor time, against sigstore-python",
             found,
             (at_least_a_second(rate, count),),
             peer="sigstore-python",
