@@ -328,10 +328,10 @@ def _issued(below: Raw, issuer: _Link) -> bool:
 
     The answer is kept: one signature is judged at several times, and an authority signs many.
     """
-    if below.issuer != issuer.raw.subject:
+    if below.issuer != issuer.raw.subject or below.signature[:1] != b"\0":  # bits that are not used: no such signature
         return False
     hash_name = _ECDSA_WITH.get(below.outer)
-    if hash_name is not None and below.signature[0] == 0 and issuer.key.algorithm.startswith("ecdsa-"):
+    if hash_name is not None and issuer.key.algorithm.startswith("ecdsa-"):
         if below.inner != below.outer:
             return False
         # The issuer's key was read once; `verify_directly_issued_by` reads it every time.
