@@ -19,7 +19,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise JsonAmbiguousError("an object has the same key twice")
-    if len(found) > 1 and len({key.casefold() for key in found}) != len(found):
+    if len(found) > 1 and len(set(map(str.casefold, found))) != len(found):
         raise JsonAmbiguousError("an object has keys that differ in case only")
     return found
 
