@@ -5,6 +5,8 @@
     bench/run.py --only verify-20    one case (repeatable)
     bench/run.py --json FILE         the numbers as well
 
+Bundles are verified in process, beside sigstore-python: their times are those of the processor, and their rates stand below.
+
 Both programs verify what cosign signed, on docker-registry (no referrers API) on loopback; where a round trip is named, a
 proxy (`latency.py`) adds it to each request. Runs are interleaved and whole processes are timed, with warm bytecode.
 Absolute numbers belong to the machine; the ratios are what is meant.
@@ -30,6 +32,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # the peers, and images made without a 
 from attested import find_in_sboms, verify_attestation  # noqa: E402
 from cases import CASES, ROUND_TRIP, Scene  # noqa: E402
 from contest import Machine  # noqa: E402
+from keyless import verify_bundles, verify_image  # noqa: E402
 from latency import proxy  # noqa: E402
 
 from peers.programs import Peer, installed  # noqa: E402
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from cases import Row
 
 CASES |= {"verify-attestation-20": verify_attestation, "sbom-find-50": find_in_sboms}
+CASES |= {"verify-bundles": verify_bundles, "verify-keyless": verify_image}
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise JsonAmbiguousError("an object has the same key twice")
-    if len(found) > 1 and len({key.casefold() for key in found}) != len(found):
+    if len(found) > 1 and len(set(map(str.casefold, found))) != len(found):
         raise JsonAmbiguousError("an object has keys that differ in case only")
     return found
 
@@ -65,7 +65,7 @@ def parse(data: bytes, *, limit: int, what: str, values: int | None = None) -> A
         raise LimitError(f"{what} is nested deeper than {limits.JSON_DEPTH}")
     try:
         value = _DECODER.decode(text)
-        if "\\u" in text:
+        if "\\ud" in text or "\\uD" in text:  # UTF-8 has none: only such an escape can make one
             _no_surrogates(value)
     except (JsonAmbiguousError, LimitError) as error:
         raise type(error)(f"{what}: {error.message}") from None

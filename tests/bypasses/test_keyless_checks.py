@@ -157,7 +157,7 @@ AGREEING = {
     "(B) the timestamp is by the authority": (timestamps, "_verify", _nothing, {"a timestamp by nobody"}),
     "(C) the path": (certificates, "path_at", _any_path, {
         "issued in the name of somebody", "issued when it was retired", "issued under what had expired"}),
-    "(C) who issued it": (certificates, "_issued", lambda certificate, issuer: certificate.issuer == issuer.subject, {
+    "(C) who issued it": (certificates, "_issued", lambda below, issuer: below.issuer == issuer.raw.subject, {
         "issued in the name of somebody"}),
     "(C) everything above it was valid": (certificates, "_objection", _nothing, {
         "issued when it was retired", "issued under what had expired"}),

@@ -40,16 +40,30 @@ def options():
         ("sealgate.verification.checks", "verify.md"),
         ("sealgate.verification.blob", "blobs.md"),
         ("sealgate.verification.attestation", "attest.md"),
+        ("sealgate.trust.proof", "keyless.md"),
     ],
 )
 def test_the_checks_stand_in_the_docs_as_in_the_code(module, page):
     text = importlib.import_module(module).__doc__
-    steps = re.findall(r"^\((\d)\) (.*?[;.])$", text, re.MULTILINE | re.DOTALL)
-    assert [int(number) for number, _ in steps] == list(range(1, len(steps) + 1))
+    steps = re.findall(r"^\((\d|[A-Z])\) (.*?[;.])$", text, re.MULTILINE | re.DOTALL)
+    assert len(steps) > 3
+    numbers = "ABCDEFGHI" if steps[0][0].isalpha() else "123456789"
+    assert [number for number, _ in steps] == list(numbers[: len(steps)])
     prose = " ".join((ROOT / "docs" / page).read_text(encoding="utf-8").split())
     for number, step in steps:
         plain = re.sub(r" \([A-Z]\d\d\)", "", " ".join(step.split()))
         assert f"({number}) {plain}" in prose
+    named = set(re.findall(r"\(([A-Z])\)", prose)) if steps[0][0].isalpha() else set()
+    assert named <= {number for number, _ in steps}
+
+
+def test_every_step_of_keyless_verification_is_marked_where_it_is_made():
+    """Of `trust/proof.py`, and of `verification/signer.py`, which judges the rest."""
+    made = {}
+    for name in ("trust/proof.py", "verification/signer.py"):
+        code = (ROOT / "src" / "sealgate" / name).read_text(encoding="utf-8").partition("from __future__")[2]
+        made[name] = set(re.findall(r"# \(([A-Z])\)$", code, re.MULTILINE))
+    assert made == {"trust/proof.py": set("ABCD"), "verification/signer.py": set("EF")}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=_ids)

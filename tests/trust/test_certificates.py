@@ -5,6 +5,7 @@ import time
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.x509 import verification
@@ -664,3 +665,52 @@ def test_files_of_authorities_that_are_refused(change, code):
         certificates.authorities_from_pem(change(data), anchors="last", what="the file")
     assert caught.value.code == code
     assert "the file" in caught.value.message
+
+
+# -- the signature of a certificate
+
+WITH = {"sha256": (2, hashes.SHA256()), "sha384": (3, hashes.SHA384()), "sha512": (4, hashes.SHA512())}
+
+
+def resigned(made, key, inside, outside, signed_with, unused=0):
+    """The certificate with these algorithms inside and beside its signature, signed anew."""
+    names = {name: der.sequence(der.oid(f"1.2.840.10045.4.3.{last}")) for name, (last, _) in WITH.items()}
+    tbs = made.certificate.tbs_certificate_bytes.replace(names["sha256"], names[inside], 1)
+    signature = bytes([unused]) + key.sign(tbs, ec.ECDSA(WITH[signed_with][1]))
+    return der.sequence(tbs, names[outside], der.tlv(0x03, signature))
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name)
+@pytest.mark.parametrize("inside", WITH)
+@pytest.mark.parametrize("outside", WITH)
+@pytest.mark.parametrize("signed_with", WITH)
+def test_a_signature_is_by_the_algorithm_inside_and_beside_it(curve, inside, outside, signed_with):
+    anchor = authority("anchor", key=ec.generate_private_key(curve))
+    found = certificates.read_leaf(resigned(leaf(anchor), anchor.key, inside, outside, signed_with))
+    root = trusting(anchor)
+    loaded = x509.load_der_x509_certificate(found.der)
+    if inside == outside == signed_with:
+        loaded.verify_directly_issued_by(anchor.certificate)
+        assert certificates.path_at(found, root, T).authority is root.certificate_authorities[0]
+    else:
+        with pytest.raises((ValueError, InvalidSignature)):
+            loaded.verify_directly_issued_by(anchor.certificate)
+        assert refused(certificates.path_at, found, root, T) == "certificate-untrusted"
+
+
+def test_a_key_of_another_kind_made_no_ecdsa_signature():
+    signer, namesake = authority("anchor"), authority("anchor", key=ed25519.Ed25519PrivateKey.generate())
+    assert path(leaf(signer), trusting(signer))
+    assert no_path(leaf(signer), trusting(namesake)) == "certificate-untrusted"
+    assert path(leaf(namesake), trusting(namesake))
+    assert no_path(leaf(namesake), trusting(signer)) == "certificate-untrusted"
+
+
+@pytest.mark.parametrize("unused", [1, 7, 8, 255])
+def test_a_signature_is_of_whole_bytes(unused):
+    anchor = authority("anchor")
+    good, bad = (resigned(leaf(anchor), anchor.key, "sha256", "sha256", "sha256", bits) for bits in (0, unused))
+    assert certificates.path_at(certificates.read_leaf(good), trusting(anchor), T)
+    with pytest.raises(TrustFailure) as caught:
+        certificates.path_at(certificates.read_leaf(bad), trusting(anchor), T)
+    assert caught.value.code in {"certificate-malformed", "certificate-untrusted"}

@@ -29,7 +29,7 @@ def decode(text: object, *, what: str, error: type[ContentError], url_safe: bool
         data = binascii.a2b_base64(standard, strict_mode=True)
     except ValueError as problem:
         raise error(f"{what} is not base64") from problem
-    if encode(data) != standard:
+    if binascii.b2a_base64(data, newline=False) != standard.encode("ascii"):
         raise error(f"{what} is not base64 in its one canonical form")
     return data
 

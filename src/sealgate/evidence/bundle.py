@@ -62,7 +62,11 @@ class Bundle(NamedTuple):
 
 def parse(raw: bytes, *, limit: int = limits.EVIDENCE_BYTES) -> Bundle:
     """Read a bundle, at most `limit` bytes. Raises `BundleInvalidError`, `JsonAmbiguousError`, `LimitError`."""
-    whole = document.parse(raw, limit=limit, what="the bundle", error=BundleInvalidError)
+    return from_document(document.parse(raw, limit=limit, what="the bundle", error=BundleInvalidError), raw)
+
+
+def from_document(whole: dict[str, Any], raw: bytes) -> Bundle:
+    """As `parse`, of a document that was read strictly before."""
     document.known_only(whole, _BUNDLE, what="the bundle", error=BundleInvalidError)
     media_type = _text(whole, "mediaType", "the bundle")
     version = _VERSIONS.get(media_type)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from sealgate import limits
 from sealgate.errors import KeyIsPrivateError, KeyMalformedError, KeyUnsupportedError
@@ -41,11 +42,11 @@ class Ecdsa(ec.ECDSA):
     The base's constructor imports the whole back end, to ask whether it could do without them: 8 ms of start-up.
     """
 
-    def __init__(self, algorithm: hashes.HashAlgorithm) -> None:
+    def __init__(self, algorithm: hashes.HashAlgorithm | Prehashed) -> None:
         self._hash = algorithm
 
     @property
-    def algorithm(self) -> hashes.HashAlgorithm:
+    def algorithm(self) -> hashes.HashAlgorithm | Prehashed:
         """The hash."""
         return self._hash
 
@@ -53,6 +54,11 @@ class Ecdsa(ec.ECDSA):
     def deterministic_signing(self) -> bool:
         """RFC 6979: no."""
         return False
+
+
+_ECDSA = {name: Ecdsa(algorithm) for name, algorithm in HASHES.items()}
+_PREHASHED = {name: Prehashed(algorithm) for name, algorithm in HASHES.items()}
+_ECDSA_PREHASHED = {name: Ecdsa(hashed) for name, hashed in _PREHASHED.items()}
 
 
 class _Curve(NamedTuple):
@@ -144,7 +150,7 @@ class PublicKey:
         curve = _CURVES.get(self._algorithm)
         if curve is not None:
             for name in curve.hashes:
-                if _holds(self._handle, signature, message, Ecdsa(HASHES[name])):
+                if _holds(self._handle, signature, message, _ECDSA[name]):
                     return f"{self._algorithm}-{name}"
             return None
         if self._algorithm == "ed25519":
@@ -168,17 +174,18 @@ class PublicKey:
 
     def verify_digest(self, signature: bytes, digest: bytes, hash_name: HashName) -> str | None:
         """As `verify`, of a message that was hashed before with `hash_name`. Always None for Ed25519."""
-        from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-
         if not signature or len(signature) > _SIGNATURE_BYTES or self._algorithm == "ed25519":
             return None
-        hashed = Prehashed(HASHES[hash_name])
         if self._algorithm in _CURVES:
-            good = _holds(self._handle, signature, digest, ec.ECDSA(hashed))
+            good = _holds(self._handle, signature, digest, _ECDSA_PREHASHED[hash_name])
             return f"{self._algorithm}-{hash_name}" if good else None
         from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
-        return f"rsa-pkcs1v15-{hash_name}" if _holds(self._handle, signature, digest, PKCS1v15(), hashed) else None
+        return (
+            f"rsa-pkcs1v15-{hash_name}"
+            if _holds(self._handle, signature, digest, PKCS1v15(), _PREHASHED[hash_name])
+            else None
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PublicKey) and other._spki == self._spki

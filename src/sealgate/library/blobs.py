@@ -52,7 +52,7 @@ async def _sign(source: BlobSource, signer: Signer | Author, *, unsafe_image_pay
     return await signing_blobs.sign_blob(found, signer)
 
 
-def verifying(
+def judging(
     source: BlobSource,
     *,
     bundles: Iterable[bytes],
@@ -62,8 +62,8 @@ def verifying(
     deny: DenyList | None,
     digest_algorithm: HashName | None,
     **trusting: Unpack[TrustArguments],
-) -> flow.Flow[Verdict]:
-    """As `verify_blob`, as a flow."""
+) -> Callable[[], Verdict]:
+    """As `verify_blob`, as a function that reads the file, and waits for nothing where `source` is the content."""
     if isinstance(bundles, (bytes, str)) or isinstance(signatures, (bytes, str)):
         raise TypeError("bundles and signatures are lists of bytes")
     denied = asked.deny_list(deny)
@@ -73,17 +73,14 @@ def verifying(
         raise UsageError(f"more than {limits.ATTACHMENTS} signatures")
     requirement, trust = asked.required_of(keys, require, **trusting)
 
-    def verify() -> Verdict:
-        return blobs.verify(
-            lambda hashes, whole: _read(source, hashes, whole=whole),
-            evidence,
-            requirement=requirement,
-            deny=denied,
-            hash_name=digest_algorithm,
-            trust=trust,
-        )
-
-    return flow.call(verify)
+    return lambda: blobs.verify(
+        lambda hashes, whole: _read(source, hashes, whole=whole),
+        evidence,
+        requirement=requirement,
+        deny=denied,
+        hash_name=digest_algorithm,
+        trust=trust,
+    )
 
 
 def _read(
@@ -129,7 +126,7 @@ async def verify_blob(
     """
     from sealgate.library.driving import run_alone_beside
 
-    judged = verifying(
+    judge = judging(
         source,
         bundles=bundles,
         signatures=signatures,
@@ -139,7 +136,7 @@ async def verify_blob(
         digest_algorithm=digest_algorithm,
         **trusting,
     )
-    return await run_alone_beside(judged, seconds=SECONDS)
+    return await run_alone_beside(flow.call(judge), seconds=SECONDS)
 
 
 SECONDS = 86_400.0

@@ -54,12 +54,10 @@ class Threads:
         """Drive `flow` to its end. Once `given_up` says so, no further request is sent, and `AbortedError` is raised."""
         from sealgate.transport import driver
 
-        client = self._get()
-
         def send(request: Request, deadline: float) -> Response:
             if given_up():
                 raise AbortedError("the caller gave up")
-            return client.send(request, deadline)
+            return self._get().send(request, deadline)
 
         return driver.run(flow, sender=send, seconds=seconds)
 

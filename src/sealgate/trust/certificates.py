@@ -10,6 +10,7 @@ all else does, and knows no constraints on URIs and e-mail addresses. The tests 
 from __future__ import annotations
 
 import functools
+import hashlib
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cryptography import x509
@@ -25,7 +26,7 @@ from sealgate.trust.root import Authority, Period
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sealgate.keys.algorithms import PublicKey
+    from sealgate.keys.algorithms import HashName, PublicKey
     from sealgate.trust.constraints import Constraints
     from sealgate.trust.identity import Identity
     from sealgate.trust.root import TrustRoot
@@ -42,6 +43,34 @@ _UNDERSTOOD = frozenset({
 })  # fmt: skip
 """Extensions that may be critical."""
 _NAME_CONSTRAINTS = "2.5.29.30"
+_ECDSA_WITH: dict[bytes, HashName] = {
+    bytes.fromhex("300a06082a8648ce3d040302"): "sha256",
+    bytes.fromhex("300a06082a8648ce3d040303"): "sha384",
+    bytes.fromhex("300a06082a8648ce3d040304"): "sha512",
+}
+"""AlgorithmIdentifier of a signature (RFC 5758, section 3.2)."""
+
+
+class Raw(NamedTuple):
+    """The members of a certificate of version 3 that are compared or covered byte for byte (RFC 5280, section 4.1).
+
+    `cryptography` has read the same bytes as strict DER before; it gives values, which it would write anew.
+    """
+
+    der: bytes
+    tbs: bytes
+    inner: bytes
+    """The AlgorithmIdentifier inside, which the signature covers."""
+    issuer: bytes
+    subject: bytes
+    spki: bytes
+    outer: bytes
+    """The AlgorithmIdentifier beside the signature; it must be the same."""
+    signature: bytes
+    """The BIT STRING's content: first the number of unused bits."""
+
+    def __hash__(self) -> int:
+        return hash(self.der)
 
 
 class Leaf(NamedTuple):
@@ -55,6 +84,7 @@ class Leaf(NamedTuple):
     certificate: x509.Certificate
     scts: bytes | None
     """The content of the extension with SCTs: a TLS list; None: there is no such extension."""
+    raw: Raw
 
 
 class Path(NamedTuple):
@@ -75,19 +105,20 @@ def read_leaf(der: bytes) -> Leaf:
     usage = purposes = scts = None
     for extension in extensions:
         value = extension.value
-        if isinstance(value, x509.UnrecognizedExtension):
+        kind = type(value)  # `isinstance` asks abstract base classes, which takes longer than all else here
+        if kind is x509.UnrecognizedExtension:
             oid = extension.oid.dotted_string
             if oid.startswith(identity.ARC):
                 arc.append((oid[len(identity.ARC) :], value.value))
-        elif isinstance(value, x509.SubjectAlternativeName):
+        elif kind is x509.SubjectAlternativeName:
             names = [_name(name) for name in value]
-        elif isinstance(value, x509.KeyUsage):
+        elif kind is x509.KeyUsage:
             usage = value
-        elif isinstance(value, x509.ExtendedKeyUsage):
+        elif kind is x509.ExtendedKeyUsage:
             purposes = {purpose.dotted_string for purpose in value}
-        elif isinstance(value, x509.PrecertificateSignedCertificateTimestamps):
+        elif kind is x509.PrecertificateSignedCertificateTimestamps:
             scts = _octets(value.public_bytes())
-        elif isinstance(value, x509.BasicConstraints) and value.ca:
+        elif kind is x509.BasicConstraints and value.ca:
             raise TrustFailure("certificate-usage", "its certificate is one of an authority, not of a signer")
     if usage is None or not usage.digital_signature or usage.key_cert_sign:
         raise TrustFailure("certificate-usage", "its certificate is not for signatures (keyUsage digitalSignature)")
@@ -97,7 +128,8 @@ def read_leaf(der: bytes) -> Leaf:
         )
     who = identity.read(names, arc)
     not_before, not_after = _validity(certificate)
-    return Leaf(der, _key(_spki(der)), who, not_before, not_after, certificate, scts)
+    raw = _raw(der)
+    return Leaf(der, _key(raw.spki), who, not_before, not_after, certificate, scts, raw)
 
 
 def check_bag(extra: tuple[bytes, ...]) -> None:
@@ -122,7 +154,7 @@ def path_at(leaf: Leaf, root: TrustRoot, at: float) -> Path:
     failure = None
     for authority in root.certificate_authorities:
         for issuer in _issuers(authority.chain).found:
-            if not _issued(leaf.certificate, issuer.certificate):
+            if leaf.raw.issuer != issuer.links[0].raw.subject or not _issued(leaf.raw, issuer.links[0]):
                 continue
             failure = _objection(leaf, issuer, authority, at)
             if failure is None:
@@ -166,16 +198,20 @@ def _utc(at: float) -> str:
 class _Link(NamedTuple):
     """The certificate of an authority, sound in itself."""
 
+    raw: Raw
     certificate: x509.Certificate
+    key: PublicKey
     name: str
     not_before: float
     not_after: float
-    spki: bytes
     length: int | None
     """pathLenConstraint."""
     self_issued: bool
     subtrees: Constraints | None
     """Name constraints."""
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
 
 
 class _Issuer(NamedTuple):
@@ -184,12 +220,8 @@ class _Issuer(NamedTuple):
     links: tuple[_Link, ...]
 
     @property
-    def certificate(self) -> x509.Certificate:
-        return self.links[0].certificate
-
-    @property
     def spki(self) -> bytes:
-        return self.links[0].spki
+        return self.links[0].raw.spki
 
     @property
     def name(self) -> str:
@@ -222,7 +254,7 @@ def _issuers(chain: tuple[bytes, ...]) -> _Issuers:
     found = [_Issuer((links[0],))]
     for above in found:  # grows
         for link in links[1:]:
-            if link in above.links or not _issued(link.certificate, above.certificate):
+            if link in above.links or not _issued(link.raw, above.links[0]):
                 continue
             fault = _fault((link, *above.links))
             if fault is not None:
@@ -281,26 +313,36 @@ def _link(der: bytes) -> _Link:
             limited = constraints.of(value)
     if basic is None or not basic.ca:
         raise TrustFailure("certificate-usage", f"{name} is no authority (basicConstraints)")
-    spki = _spki(der)
-    _key(spki)  # none that is too weak
+    raw = _raw(der)
+    key = _key(raw.spki)  # none that is too weak
     not_before, not_after = _validity(certificate)
     return _Link(
-        certificate, name, not_before, not_after, spki, basic.path_length,
+        raw, certificate, key, name, not_before, not_after, basic.path_length,
         certificate.issuer == certificate.subject, limited,
     )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=1024)
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether `issuer` is whom `certificate` names, and its signature verifies with the issuer's key, over SHA-256 or better.
+def _issued(below: Raw, issuer: _Link) -> bool:
+    """Whether `issuer` is whom a certificate names, and its signature verifies with the issuer's key, over SHA-256 or better.
 
     The answer is kept: one signature is judged at several times, and an authority signs many.
     """
+    if below.issuer != issuer.raw.subject or below.signature[:1] != b"\0":  # bits that are not used: no such signature
+        return False
+    hash_name = _ECDSA_WITH.get(below.outer)
+    if hash_name is not None and issuer.key.algorithm.startswith("ecdsa-"):
+        if below.inner != below.outer:
+            return False
+        # The issuer's key was read once; `verify_directly_issued_by` reads it every time.
+        digest = hashlib.new(hash_name, below.tbs).digest()
+        return issuer.key.verify_digest(below.signature[1:], digest, hash_name) is not None
+    certificate = x509.load_der_x509_certificate(below.der)
     try:
         hashed = certificate.signature_hash_algorithm
         if hashed is not None and hashed.name not in algorithms.HASHES:  # None: Ed25519
             return False
-        certificate.verify_directly_issued_by(issuer)
+        certificate.verify_directly_issued_by(issuer.certificate)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
@@ -408,14 +450,15 @@ def _validity(certificate: x509.Certificate) -> tuple[float, float]:
 
 def _name(name: x509.GeneralName) -> tuple[str, str]:
     """A subject alternative name as `identity.read` takes it."""
-    if isinstance(name, x509.UniformResourceIdentifier):
+    kind = type(name)
+    if kind is x509.UniformResourceIdentifier:
         return "uri", name.value
-    if isinstance(name, x509.RFC822Name):
+    if kind is x509.RFC822Name:
         return "email", name.value
     if isinstance(name, x509.OtherName) and name.type_id.dotted_string == identity.USER_NAME:
         content = identity.utf8_string(name.value)
         return "othername", "" if content is None else content.decode("utf-8", "replace")
-    return f"a {type(name).__name__}", ""
+    return f"a {kind.__name__}", ""
 
 
 def _names(certificate: x509.Certificate) -> tuple[x509.GeneralName, ...]:
@@ -431,15 +474,21 @@ def _common_name(name: x509.Name) -> str:
     return str(found[-1].value)[: limits.TEXT_CHARS] if found else name.rfc4514_string()[: limits.TEXT_CHARS]
 
 
-def _spki(der: bytes) -> bytes:
-    """The SubjectPublicKeyInfo of a certificate of version 3, byte for byte (RFC 5280, section 4.1).
-
-    `cryptography` has read the same bytes as strict DER before; it gives keys only, which it would write anew.
-    """
-    at = end = _header(der, _header(der, 0)[0])[0]
+def _raw(der: bytes) -> Raw:
+    """Cut a certificate of version 3, which `cryptography` has read, into its members."""
+    start = _header(der, 0)[0]
+    at, end = _header(der, start)
+    places = [at]
     for _ in range(7):  # version, serialNumber, signature, issuer, validity, subject, and then the key
-        at, end = end, _header(der, end)[1]
-    return der[at:end]
+        at = _header(der, at)[1]
+        places.append(at)
+    _, _, inner, issuer, validity, subject, key, behind = places
+    signed = _header(der, end)[1]
+    bits, last = _header(der, signed)
+    return Raw(
+        der, der[start:end], der[inner:issuer], der[issuer:validity], der[subject:key], der[key:behind],
+        der[end:signed], der[bits:last],
+    )  # fmt: skip
 
 
 def _octets(der: bytes) -> bytes:

@@ -6,8 +6,10 @@ The steps are those of the client specification (sigstore/architecture-docs, cli
 (B) the times at which it is proven to have existed: promises of logs, and timestamps;
 (C) the certificate's path to an authority of the root, at each of these times;
 (D) the certificate's SCTs;
-(E) the signature itself, and
-(F) who signed, are judged by who calls this (`verification.signer`): they need what was signed and what is asked for.
+(E) the signature itself, with the certificate's key, over the bytes that were fetched;
+(F) who signed: the name and who vouched for it, as asked for.
+
+The last two are judged by who calls this (`verification.signer`): they need what was signed and what is asked for.
 
 Whatever comes along must be good: an entry or a timestamp that does not verify refuses the signature even where another
 would do (client-spec 4.3). One by a log or an authority that the root does not know proves nothing, and is said so.

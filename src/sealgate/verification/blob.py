@@ -151,7 +151,7 @@ def parse_bundle(raw: bytes, label: str) -> BlobEvidence:
             return found._replace(format="legacy", signature=older.signature, came=signer.came_in(older))
         if "payloadType" in whole:
             return found._replace(other="is a bare DSSE envelope, not the signature of a file")
-        bundle = bundles.parse(raw)
+        bundle = bundles.from_document(whole, raw)
     except SealgateError as error:
         return found._replace(problem=error)
     if isinstance(bundle.content, Envelope):

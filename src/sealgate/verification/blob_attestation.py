@@ -58,7 +58,7 @@ def parse(raw: bytes, label: str, *, limit: int = limits.EVIDENCE_BYTES) -> Blob
             return found._replace(came=came_in(older))
         if "payloadType" in whole:
             return found._replace(format="legacy", envelope=dsse.parse(raw, limit=limit), line=_line(raw))
-        bundle = bundles.parse(raw, limit=limit)
+        bundle = bundles.from_document(whole, raw)
     except SealgateError as error:
         return found._replace(problem=error)
     if not isinstance(bundle.content, dsse.Envelope):
