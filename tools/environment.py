@@ -29,6 +29,9 @@ def main(arguments: list[str]) -> int:
     project = "--project" in files
     files = [name for name in files if name != "--project"]
     python = Path(folder, "bin", "python").absolute()
+    if sys.version_info < OLDEST:
+        print(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: set PYTHON=…", file=sys.stderr)
+        return 1
     try:
         with locked(ROOT / ".cache"):
             if not _works(python):
@@ -61,8 +64,8 @@ def _make(folder: Path, python: Path) -> None:
     if importlib.util.find_spec("ensurepip") is not None:
         done = subprocess.run([python, "-m", "ensurepip", "--default-pip"], capture_output=True, check=False)
         if done.returncode == 0:
-            # Python 3.11 brings setuptools along, which runs code of its own whenever this Python starts.
-            _pip(python, "uninstall", "--yes", "setuptools")
+            if sys.version_info < (3, 12):  # it brings setuptools along, which runs code of its own at every start
+                _pip(python, "uninstall", "--yes", "setuptools")
             return
     build = str(ROOT / "requirements" / "build.txt")
     if importlib.util.find_spec("pip") is not None:

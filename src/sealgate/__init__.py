@@ -17,13 +17,14 @@ from sealgate._version import __version__
 
 if TYPE_CHECKING:
     from sealgate import blocking, errors
+    from sealgate.artifacts.copy import Copied
     from sealgate.digest import Digest
     from sealgate.errors import ContentError, KeyMaterialError, SealgateError, UnavailableError, UsageError
     from sealgate.evidence.statement import Statement
     from sealgate.keys.algorithms import PublicKey
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import Signer
-    from sealgate.library.asked import SignArguments, VerifyArguments
+    from sealgate.library.asked import CopyArguments, SignArguments, VerifyArguments
     from sealgate.library.attestations import (
         AttestArguments,
         VerifyAttestationArguments,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         Client,
         attachments,
         attest,
+        copy,
         resolve,
         sign,
         verify,
@@ -88,6 +90,8 @@ _PLACES = {
     "Client": "sealgate.library.client:Client",
     "Condition": "sealgate.verification.attestation:Condition",
     "ContentError": "sealgate.errors:ContentError",
+    "Copied": "sealgate.artifacts.copy:Copied",
+    "CopyArguments": "sealgate.library.asked:CopyArguments",
     "Credentials": "sealgate.oci.credentials:Credentials",
     "DenyList": "sealgate.verification.deny:DenyList",
     "Digest": "sealgate.digest:Digest",
@@ -114,6 +118,7 @@ _PLACES = {
     "attest": "sealgate.library.client:attest",
     "attest_blob": "sealgate.library.attestations:attest_blob",
     "blocking": "sealgate.blocking",
+    "copy": "sealgate.library.client:copy",
     "errors": "sealgate.errors",
     "load_public_key": "sealgate.library.keys:load_public_key",
     "load_signer": "sealgate.library.keys:load_signer",
@@ -138,6 +143,8 @@ __all__ = [
     "Client",
     "Condition",
     "ContentError",
+    "Copied",
+    "CopyArguments",
     "Credentials",
     "DenyList",
     "Digest",
@@ -165,6 +172,7 @@ __all__ = [
     "attest",
     "attest_blob",
     "blocking",
+    "copy",
     "errors",
     "load_public_key",
     "load_signer",

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Unpack
 
+    from sealgate.artifacts.copy import Copied
     from sealgate.digest import Digest
     from sealgate.keys.algorithms import HashName, PublicKey
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import Signer
-    from sealgate.library.asked import Keys, Require, SignArguments, VerifyArguments
+    from sealgate.library.asked import CopyArguments, Keys, Require, SignArguments, VerifyArguments
     from sealgate.library.attestations import AttestArguments, Predicate, VerifyAttestationArguments
     from sealgate.library.blobs import BlobSource
     from sealgate.library.operations import Attachments, ImageName, Place
@@ -44,6 +45,7 @@ __all__ = [
     "attachments",
     "attest",
     "attest_blob",
+    "copy",
     "load_public_key",
     "load_signer",
     "resolve",
@@ -133,6 +135,11 @@ class Client:
         """List what is attached to an image; see `sealgate.Client.attachments`."""
         return self._run(lambda place: operations.attachments(place, image, content=content, tag_prefix=tag_prefix))
 
+    def copy(self, source: ImageName, target: ImageName, **arguments: Unpack[CopyArguments]) -> Copied:
+        """Copy an image with everything attached; see `sealgate.Client.copy`."""
+        options = asked.copying(**arguments)
+        return self._run(lambda place: operations.copy(place, source, target, options))
+
     def resolve(self, image: ImageName) -> Digest:
         """The digest of an image now; see `sealgate.Client.resolve`."""
         return self._run(lambda place: operations.resolve(place, image))
@@ -219,6 +226,19 @@ def attachments(
     """List what is attached to an image; see `sealgate.attachments`."""
     with Client(registry=registry, seconds=seconds) as client:
         return client.attachments(image, content=content, tag_prefix=tag_prefix)
+
+
+def copy(
+    source: ImageName,
+    target: ImageName,
+    *,
+    registry: RegistrySettings = ANONYMOUS,
+    seconds: float = limits.TOTAL_SECONDS,
+    **arguments: Unpack[CopyArguments],
+) -> Copied:
+    """Copy an image with everything attached; see `sealgate.copy`."""
+    with Client(registry=registry, seconds=seconds) as client:
+        return client.copy(source, target, **arguments)
 
 
 def resolve(

@@ -18,6 +18,10 @@
     │   ├── ScannerError              scanner-failed                no scanner, or it did not come to an end
     │   ├── GeneratorError            generator-failed              no SBOM generator, as above
     │   └── PolicyUndecidedError      policy-undecided              whether a policy is about a workload is not known
+    │   ├── FulcioUnavailableError    fulcio-unavailable            the authority that issues certificates
+    │   ├── LogUnavailableError       log-unavailable               the transparency log
+    │   ├── TimestampUnavailableError timestamp-unavailable         the timestamp authority
+    │   └── IssuerUnavailableError    issuer-unavailable            who gives identity tokens
     ├── NotFoundError                 not-found                 1
     │   └── ImageNotFoundError        image-not-found          11
     ├── ContentError                  content-invalid           1   bytes from outside that cannot be believed
@@ -60,9 +64,20 @@
     │   ├── KeyExistsError            key-exists
     │   ├── PasswordError             key-password
     │   ├── TrustRootMissingError     trust-root-missing            nobody said whom to believe
-    │   └── NoServiceError            service-missing               a signing configuration names none to use now
+    │   ├── NoServiceError            service-missing               a signing configuration names none to use now
+    │   └── IdentityTokenError        token-invalid
+    │       ├── TokenMissingError         token-missing                 there is none, and no way to get one
+    │       ├── TokenExpiredError         token-expired                 or not valid yet
+    │       └── TokenAudienceError        token-audience                made for somebody else
     ├── SigningError                  signing-failed            1
-    │   └── NotKeptError              entry-not-kept                a shared tag kept losing our entry
+    │   ├── NotKeptError              entry-not-kept                a shared tag kept losing our entry
+    │   ├── FulcioRefusedError        fulcio-refused                it issues no certificate for this identity
+    │   ├── FulcioAnswerError         fulcio-answer-invalid         a certificate for another key, or none
+    │   ├── LogRefusedError           log-refused
+    │   ├── LogAnswerError            log-answer-invalid            an entry about something else, or none
+    │   ├── TimestampRefusedError     timestamp-refused
+    │   ├── TimestampAnswerError      timestamp-answer-invalid      a timestamp of something else, or none
+    │   └── IssuerRefusedError        issuer-refused                nobody was signed in
     ├── TagExistsError                tag-exists                1   a tag points to something else already
     ├── NoSignatureError              no-signature             10
     ├── NoAttestationError            no-attestation           10
@@ -192,6 +207,30 @@ class GeneratorError(UnavailableError):
     """No SBOM generator is there, or it failed, took too long, said too much, or wrote about another image."""
 
     code = "generator-failed"
+
+
+class FulcioUnavailableError(UnavailableError):
+    """The authority that issues certificates could not be asked, or did not come to an answer."""
+
+    code = "fulcio-unavailable"
+
+
+class LogUnavailableError(UnavailableError):
+    """The transparency log could not be asked, or did not come to an answer."""
+
+    code = "log-unavailable"
+
+
+class TimestampUnavailableError(UnavailableError):
+    """The timestamp authority could not be asked, or did not come to an answer."""
+
+    code = "timestamp-unavailable"
+
+
+class IssuerUnavailableError(UnavailableError):
+    """Who gives identity tokens (an OpenID Connect issuer, the CI around) could not be asked, or gave no sound answer."""
+
+    code = "issuer-unavailable"
 
 
 class NotFoundError(SealgateError):
@@ -456,6 +495,30 @@ class NoServiceError(KeyMaterialError):
     code = "service-missing"
 
 
+class IdentityTokenError(KeyMaterialError):
+    """An identity token that is malformed, or says nothing that one could sign in with."""
+
+    code = "token-invalid"
+
+
+class TokenMissingError(IdentityTokenError):
+    """There is no identity token, and no way to get one."""
+
+    code = "token-missing"
+
+
+class TokenExpiredError(IdentityTokenError):
+    """An identity token that is not valid any more, or not yet."""
+
+    code = "token-expired"
+
+
+class TokenAudienceError(IdentityTokenError):
+    """An identity token that was made for somebody else."""
+
+    code = "token-audience"
+
+
 class SigningError(SealgateError):
     """A signature could not be made or could not be published."""
 
@@ -466,6 +529,48 @@ class NotKeptError(SigningError):
     """A shared tag kept losing the entry that was written; nothing is claimed to be signed."""
 
     code = "entry-not-kept"
+
+
+class FulcioRefusedError(SigningError):
+    """The authority answered, and issues no certificate."""
+
+    code = "fulcio-refused"
+
+
+class FulcioAnswerError(SigningError):
+    """The authority answered with something else than a certificate for our key and our identity."""
+
+    code = "fulcio-answer-invalid"
+
+
+class LogRefusedError(SigningError):
+    """The transparency log answered, and takes no such entry."""
+
+    code = "log-refused"
+
+
+class LogAnswerError(SigningError):
+    """The transparency log answered with something else than the entry that was asked for."""
+
+    code = "log-answer-invalid"
+
+
+class TimestampRefusedError(SigningError):
+    """The timestamp authority answered, and makes no timestamp."""
+
+    code = "timestamp-refused"
+
+
+class TimestampAnswerError(SigningError):
+    """The timestamp authority answered with something else than a timestamp of our signature."""
+
+    code = "timestamp-answer-invalid"
+
+
+class IssuerRefusedError(SigningError):
+    """Nobody was signed in: the issuer or the person said no, or the time was over."""
+
+    code = "issuer-refused"
 
 
 class TagExistsError(SealgateError):

@@ -27,6 +27,16 @@ LOG_ENTRIES = 32
 """Log entries that one signature may carry (sigstore-go's bound)."""
 TIMESTAMPS = 32
 """As log entries."""
+TOKEN_BYTES = 64 * 1024
+"""An identity token."""
+SERVICE_BODY_BYTES = 1024 * 1024
+"""What a certificate authority or a log answers."""
+SIGN_IN_SECONDS = 120.0
+"""How long somebody may take to sign in with a browser (cosign's)."""
+SIGN_IN_REQUESTS = 64
+"""What is answered on loopback while one waits for the browser."""
+DEVICE_SECONDS = 900.0
+"""The longest that an issuer may let somebody take with a code; the command's own time-out is shorter."""
 CERTIFICATE_BYTES = 32 * 1024
 """One certificate, DER; those of Fulcio have one to two thousand bytes."""
 CHAIN_CERTIFICATES = 16
@@ -133,6 +143,14 @@ POLICY_BYTES = 4 * 1024 * 1024
 """One file of policies, or one object of the cluster's (etcd holds 1.5 MiB)."""
 POLICY_RULES = 10_000
 PATTERN_CHARS = 512
+PATTERN_SET_BYTES = 64 * 1024 * 1024
+"""Memory for all patterns of image names together (RE2)."""
+POLICY_REGEXP_BYTES = 4096
+POLICY_REGEXP_MEMORY = 1024 * 1024
+POLICY_EXPRESSION_CHARS = 4096
+POLICY_STEPS = 200_000
+"""Of one expression: nodes that are visited, and parts of values that are made."""
+POLICY_TEXT_CHARS = 1024 * 1024
 POLICY_PARTS = 1024
 """Attestors of one rule."""
 POLICY_DEPTH = 8

@@ -1,4 +1,4 @@
-"""Runs a program of somebody else within bounds: a scanner, an SBOM generator.
+"""Finds a program of somebody else, and runs it within bounds: a scanner, an SBOM generator.
 
 No shell; the environment that is given and nothing of ours (no password, no token); an empty folder to work in, so that no
 configuration that lies about changes what it says; bounds of time and output. What it started ends with it.
@@ -12,6 +12,20 @@ from sealgate.errors import SealgateError
 
 _PAUSE = 0.05
 _SAID = 2000
+
+
+def find(name: str, path: str) -> str | None:
+    """The program in an absolute directory of `path` (a PATH), or None.
+
+    Never in the working directory, where an attacker's file may lie: empty and relative entries of a PATH name it (X05).
+    """
+    import os
+
+    for directory in path.split(os.pathsep):
+        found = os.path.join(directory, name)
+        if os.path.isabs(directory) and os.path.isfile(found) and os.access(found, os.X_OK):
+            return found
+    return None
 
 
 def run(

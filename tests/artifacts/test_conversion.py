@@ -77,6 +77,19 @@ def test_E12_a_spoilt_bundle_of_old_gives_parts_or_is_refused(data):
         conversion.assemble(parts)
 
 
+@given(st.data())
+def test_E12_a_certificate_that_cannot_be_read_is_refused(data):
+    (found,) = bundles.parse((RECORDED / "blob-c31-email" / "bundle.json").read_bytes()).certificates
+    assert conversion.key_of(found)
+    raw = bytearray(found)
+    for _ in range(data.draw(st.integers(1, 3))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        conversion.key_of(bytes(raw))
+    except SealgateError as error:
+        assert error.code
+
+
 @pytest.fixture(scope="module")
 def asked():
     """An entry without a proof, and what its log answers."""

@@ -117,6 +117,19 @@ def test_a_certificate_that_cannot_be_read_hides_nothing_else():
     assert len(told["log entries"]) == len(told["timestamps"]) == 1
 
 
+def test_an_extension_that_cannot_be_read_hides_nothing_else_of_the_certificate():
+    document = json.loads(RAW["att-c31-slsa-github"])
+    raw = document["verificationMaterial"]["certificate"]
+    der = base64.b64decode(raw["rawBytes"])
+    key_usage, extended = bytes.fromhex("0603551d0f"), bytes.fromhex("0603551d25")
+    assert key_usage in der
+    raw["rawBytes"] = base64.b64encode(der.replace(key_usage, extended)).decode()  # one extension twice
+    (told,) = explain(json.dumps(document).encode())["signer"]["certificates"]
+    assert "cannot be read" in told["Fulcio"]
+    assert told["issued by"] == "CN=box-intermediate,O=box"
+    assert told["valid"].startswith("2026-11-22T13:27:59Z")
+
+
 def test_a_statement_that_cannot_be_read_is_said_with_its_code():
     document = json.loads(RAW["att-c31-slsa-github"])
     document["dsseEnvelope"]["payload"] = base64.b64encode(b'{"_type":1,"_type":2}').decode()

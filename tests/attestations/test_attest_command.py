@@ -6,7 +6,7 @@ import json
 import pytest
 
 from attestations.conftest import statements
-from peers.images import Client, push_image
+from peers.images import Client, push_image, push_index_of
 
 CYCLONEDX = "https://cyclonedx.org/bom"
 
@@ -178,6 +178,16 @@ def test_recursive_and_platform(attest, verify, docker_registry):
     digests = [statement["subject"][0]["digest"]["sha256"] for statement in statements(done.stdout)]
     assert sorted(digests) == sorted(each.digest[7:] for each in (index, *index.children))
     assert verify("--platform", "linux/arm64", index.reference).returncode == 0
+
+
+def test_M04_recursive_reaches_the_images_of_an_index_in_an_index(attest, verify, docker_registry):
+    inner = push_image(docker_registry, "attest/nested", kind="index")
+    outer = push_index_of(inner)
+    for each in (outer, inner, inner.children[0]):
+        attest(each.reference, check=True)
+    assert verify("-r", outer.reference).returncode == 10
+    attest("-r", outer.reference, check=True)
+    assert verify("-r", outer.reference).returncode == 0
 
 
 def test_exit_codes_and_what_is_said(attest, verify, image, stranger, docker_registry):

@@ -92,11 +92,14 @@ def test_X04_U14_the_environment_swaps_no_trust(scene, stranger, signed, tmp_pat
         assert scene.verify(environ=environ).exit_code == (0 if signed else 12)
 
 
-def test_X04_W29_a_repository_of_signatures_elsewhere_is_looked_at_instead_and_named_in_the_verdict(scene):
+def test_X04_W29_a_repository_of_signatures_elsewhere_is_looked_at_instead_and_named(scene):
     """COSIGN_REPOSITORY moves the search; what is found there must still be of this image and by this key."""
     scene.attach()
     environ = {"COSIGN_REPOSITORY": f"{scene.registry.host}/signatures"}
-    scene.verify(environ=environ).is_refused("no-signature", 10)
+    outcome = scene.verify(environ=environ)
+    outcome.is_refused("no-signature", 10)
+    assert f"{scene.registry.host}/signatures (COSIGN_REPOSITORY)" in outcome.stderr
+    assert "COSIGN_REPOSITORY" not in scene.verify().stderr
     image = scene.image
     scene.honest.put_referrer("signatures", image, compact(scene.bundle(scene.evil)), artifact_type="application/vnd.dev.sigstore.bundle.v0.3+json")  # fmt: skip
     scene.verify(environ=environ).is_refused("signature-subject-mismatch", 12)

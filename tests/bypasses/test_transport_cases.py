@@ -39,6 +39,55 @@ def test_T01_what_was_signed_is_what_the_tag_meant_when_it_was_asked_for(scene, 
     )
 
 
+@pytest.mark.parametrize(
+    "links",
+    [
+        ['<{next}>; rel="next"'],
+        ["<{next}>;rel=next"],
+        ['<{next}>; title="a; b, c"; rel="next"'],
+        ['<{next}>; Rel = "last NEXT"'],
+        ['</v2/>; rel="first", <{next}>; rel="next"'],
+        ['</v2/>; rel="first"', '<{next}>; rel="next"'],
+    ],
+)
+def test_T17_a_second_page_is_read_however_it_is_named(scene, links):
+    """What stands on a page that is missed would count as not there: no signature, and nothing to copy."""
+    scene.attach()
+    path = scene.path("referrers", scene.image.digest)
+    honest, second = altered(), f"{path}?n=1,2&last=a,b"
+
+    def pages(exchange):
+        if exchange.seen.argument("n"):
+            return honest(exchange)
+        empty = compact({"schemaVersion": 2, "mediaType": INDEX, "manifests": []})
+        lines = "".join(f"Link: {link.format(next=second)}\r\n" for link in links)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {INDEX}\r\n{lines}Content-Length: {len(empty)}\r\n\r\n"
+        return raw(head.encode() + empty)(exchange)
+
+    scene.registry.on("GET", path, pages)
+    scene.verify().is_accepted()
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "<{next}>" + ";" * 60_000 + "rel=next",
+        "{next}; rel=next",
+        '<{next}; rel="next"',
+        '<{next}>; rel="next',
+        "<{next}>> rel=next",
+    ],
+)
+def test_T17_D08_a_next_page_that_cannot_be_read_is_not_the_end(scene, link):
+    scene.attach()
+    path = scene.path("referrers", scene.image.digest)
+    empty = compact({"schemaVersion": 2, "mediaType": INDEX, "manifests": []})
+    scene.registry.on("GET", path, altered(body=empty, headers={"Link": link.format(next=f"{path}?n=1")}))
+    scene.verify().is_refused("protocol-violation", 14)
+    scene.registry.on("GET", path, altered())
+    scene.verify().is_accepted()
+
+
 @pytest.mark.parametrize("said", ["lying", "honest", "absent"])
 def test_T02_T04_another_manifest_under_a_digest_is_refused(scene, said):
     scene.attach()

@@ -57,6 +57,7 @@ def test_cosigns_command_lines_hold_and_fail_as_they_should(cli, folder, argumen
     assert "Verified OK" not in said.err
     said = cli("verify-blob", "--key", "nopw.pub", *arguments, "blob.txt")
     assert (said.code, "code: signature-key-mismatch" in said.err) == (12, True)
+    assert "signed by key" not in said.err  # the hint is unsigned: nobody knows who signed
 
 
 def test_the_file_may_come_from_stdin_and_so_may_the_signature(cli, folder, monkeypatch):

@@ -311,6 +311,19 @@ def test_cosigns_older_bundle_of_a_log_becomes_v0_3(cli, trust_service, tmp_path
     refused(cli(*create, "--ignore-tlog"), "usage", 2)
 
 
+def test_an_entry_about_another_file_is_no_part_of_the_bundle(cli, trust_service, tmp_path):
+    made, older = trust_service.make_legacy_bundle()
+    _, another = trust_service.make_legacy_bundle(artifact=b"another\n")
+    (tmp_path / "file").write_bytes(made.artifact)
+    create = ["bundle", "create", "--artifact", tmp_path / "file", "--rekor-url", trust_service.url]
+    for document, good in ((older, True), (older | {"rekorBundle": another["rekorBundle"]}, False)):
+        (tmp_path / "older").write_text(json.dumps(document))
+        said = cli(*create, "--bundle", tmp_path / "older")
+        assert said.code == (0 if good else 1)
+    refused(said, "signing-failed")
+    refused(cli("bundle", "upgrade", "--rekor-url", trust_service.url, tmp_path / "older"), "signing-failed")
+
+
 # -- show
 
 

@@ -5,6 +5,9 @@ import json
 
 import pytest
 
+from sealgate.truststore import environment
+from trust_service import documents
+
 DAY = 86_400
 
 
@@ -25,13 +28,16 @@ def made(trust_service, tmp_path):
     return [*who, "--bundle", tmp_path / "bundle", tmp_path / "file"]
 
 
-def test_it_fetches_whom_to_believe_and_later_nobody_is_asked(cli, trust_service, root_file, made):
-    assert cli("verify-blob", *made).code == 15
+def test_it_fetches_whom_to_believe_and_later_nobody_is_asked(cli, trust_service, root_file, made, monkeypatch):
+    monkeypatch.setattr(environment, "PUBLIC_MIRROR", "http://127.0.0.1:9/nobody")
+    before = cli("verify-blob", *made)
+    assert before.code == 14  # the public Sigstore's repository would be asked
+    assert "[registry-unreachable]" in before.err
     said = cli("initialize", "--mirror", trust_service.tuf_url, "--root", root_file)
     assert said.code == 0, said.err
     assert said.out == ""
     assert f"Initialized from {trust_service.tuf_url}" in said.err
-    assert "trusts 4 certificate authorities" in said.err
+    assert "believed in: 4 × certificate authority" in said.err
     trust_service.requests.clear()
     assert cli("verify-blob", *made).code == 0
     assert trust_service.requests == []
@@ -95,6 +101,7 @@ def test_a_root_from_a_url_needs_a_checksum(cli, trust_service):
         ["--root-checksum", "00"],
         ["--staging"],
         ["--mirror", "ftp://x"],
+        ["--root", "file:///x", "--root-checksum", "00"],
         ["--mirror", "https://x/?y"],
         ["--root", "x", "--root-checksum", "md5:00"],
     ],
@@ -142,7 +149,7 @@ def connections(monkeypatch):
     found = []
 
     def watch(*args, **more):
-        found.append(args[1:] or more)
+        found.append(args[-2:])
         raise OSError("no network in this test")
 
     monkeypatch.setattr("socket.socket.connect", watch)
@@ -172,6 +179,28 @@ def test_U14_with_a_file_nobody_is_asked_and_no_variable_read(cli, trust_service
     assert cli("verify-blob", *made, env=environ).code == 15  # without it they are read
 
 
+def test_a_clients_configuration_is_a_trust_root_too(cli, trust_service, tmp_path, made):
+    config = documents.client_config(trust_service.trusted_root(), trust_service.signing_config())
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert cli("verify-blob", "--trusted-root", tmp_path / "config.json", *made).code == 0
+    (tmp_path / "config.json").write_text(json.dumps(config | {"trustedRoot": None}))
+    said = cli("verify-blob", "--trusted-root", tmp_path / "config.json", *made)
+    assert said.code == 15
+    assert "[trust-root-invalid]" in said.err
+
+
+def test_only_without_a_choice_the_public_repository_is_asked(cli, connections):
+    said = cli("initialize")
+    assert said.code == 14
+    assert {name for name, *_ in connections} <= {"tuf-repo-cdn.sigstore.dev", b"tuf-repo-cdn.sigstore.dev", 443}
+    assert "tuf-repo-cdn.sigstore.dev" in said.err
+    assert cli("trusted-root", "show").code == 15
+    assert (
+        cli("verify-blob", "--certificate-identity", "x", "--certificate-oidc-issuer", "y", "--bundle", "b", "f").code
+        != 0
+    )
+
+
 def test_what_was_initialized_asks_nobody_either(cli, trust_service, root_file, made, request):
     assert cli("initialize", "--mirror", trust_service.tuf_url, "--root", root_file).code == 0
     connections = request.getfixturevalue("connections")
@@ -191,3 +220,19 @@ def test_without_network_and_with_what_has_expired_it_says_so(cli, trust_service
     assert said.code == 14
     assert "has expired" in said.err
     assert "[registry-unreachable]" in said.err
+
+
+def test_a_key_of_a_log_is_enough_for_signatures_by_a_key(cli, trust_service, tmp_path):
+    """cosign's way with a Rekor of one's own: SIGSTORE_REKOR_PUBLIC_KEY and --key."""
+    files = trust_service.files(tmp_path / "pem")
+    found = trust_service.make_bundle(rekor=1, managed=True)
+    (tmp_path / "bundle").write_bytes(found.json)
+    (tmp_path / "file").write_bytes(found.artifact)
+    (tmp_path / "key.pub").write_text(documents.public_pem(found.key))
+    verify = ["verify-blob", "--key", tmp_path / "key.pub", "--bundle", tmp_path / "bundle", tmp_path / "file"]
+    assert cli(*verify).code == 0
+    assert cli(*verify, "--require-tlog").code == 15
+    assert cli(*verify, "--require-tlog", env={"SIGSTORE_REKOR_PUBLIC_KEY": str(files.rekor)}).code == 0
+    said = cli(*verify, "--require-tlog", env={"SIGSTORE_REKOR_PUBLIC_KEY": str(files.ct)})
+    assert said.code == 12
+    assert "log-entry-untrusted" in said.err

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from peers.images import Client, push_image
+from peers.images import Client, descriptor, digest_of, push_image
 
 REPORTS = Path(__file__).parents[1] / "scan" / "reports"
 HIGH = ["CVE-2099-0003", "CVE-2099-0005"]
@@ -174,6 +174,31 @@ def test_an_index_needs_a_report_for_every_platform(cli, docker_registry, write)
     assert cli("scan", "--report", first, index.children[1].reference).code == 16
 
 
+@pytest.mark.parametrize(
+    "media_type", ["application/vnd.oci.empty.v1+json", "application/vnd.oci.image.config.v1+json"]
+)
+def test_the_config_that_all_artifacts_share_binds_no_report(cli, docker_registry, write, media_type):
+    """The digest of `{}` commits to no layer. The manifest's own digest does."""
+    client = Client(docker_registry)
+    config, layer = b"{}", b"whatever is in it"
+    for blob in (config, layer):
+        client.put_blob("scan/artifact", blob)
+    document = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": descriptor(media_type, config),
+        "layers": [descriptor("application/octet-stream", layer)],
+    }
+    digest = client.put_manifest("scan/artifact", "v1", json.dumps(document).encode(), document["mediaType"])
+    name = f"{docker_registry}/scan/artifact@{digest}"
+    report = trivy(push_image(docker_registry, "scan/image"))
+    report["Metadata"] |= {"ImageID": digest_of(config), "RepoDigests": []}
+    said = cli("scan", "--report", write(report), name)
+    assert (said.code, "[report-other-image]" in said.err) == (16, True)
+    report["Metadata"] |= {"ImageID": None, "RepoDigests": [name]}
+    assert cli("scan", "--report", write(report), name).code == 0
+
+
 def test_several_images_share_their_reports(cli, docker_registry, write):
     one, two = (push_image(docker_registry, f"scan/{name}") for name in ("one", "two"))
     reports = ("--report", write(trivy(one), "1.json"), "--report", write(trivy(two), "2.json"))
@@ -250,6 +275,16 @@ def test_the_scanner_is_asked_for_a_digest_and_told_no_secret(cli, image, scanne
     assert log["environ"]["TRIVY_CACHE_DIR"] == "/cache"
     assert not {"COSIGN_PASSWORD", "TRIVY_SEVERITY"} & log["environ"].keys()
     assert log["cwd"] == []
+
+
+def test_X05_a_scanner_that_lies_in_the_working_directory_is_not_run(cli, image, scanner, tmp_path, monkeypatch):
+    folder = scanner("trivy", prints(trivy(image)))
+    monkeypatch.chdir(folder)
+    for path in ("", ".", ":", "/nowhere:", f"{os.pardir}/bin"):
+        said = cli("scan", image.reference, env={"PATH": path})
+        assert (said.code, "[scanner-failed]" in said.err) == (14, True), path
+    assert not (tmp_path / "log.json").exists()
+    assert cli("scan", image.reference, env={"PATH": f".:{folder}"}).code == 0
 
 
 def test_grype_is_run_when_it_is_there_or_asked_for(cli, image, scanner, tmp_path):
@@ -353,6 +388,25 @@ def test_an_index_is_signed_with_reports_of_all_its_platforms(cli, docker_regist
     assert cli("sign", "-r", "--key", key.private, *reports[:2], index.tagged).code == 16
     assert cli("sign", "-r", "--key", key.private, *reports, index.tagged).code == 0
     assert cli("verify", "--key", key.public, index.children[1].reference).code == 0
+
+
+def test_scan_sign_and_attest_have_the_same_gate():
+    from sealgate.cli.__main__ import parser
+
+    def gate(name):
+        (group,) = [group for group in parser(name)._action_groups if group.title == "scan gate"]
+        return {
+            (
+                action.dest,
+                tuple(action.option_strings) if action.dest != "scan_report" else (),
+                action.help,
+                repr(action.default),
+            )
+            for action in group._group_actions
+        }
+
+    assert len(gate("scan")) == 15
+    assert gate("scan") == gate("sign") == gate("attest")
 
 
 def test_options_of_the_gate_without_a_report_are_a_mistake(cli, image, key):

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from peers.images import Client, push_image
+from peers.images import Client, push_image, push_index_of
 
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
@@ -110,6 +110,16 @@ def test_recursive(cli, docker_registry, key, kind, format_):
     assert cli(*sign, "-r", index.reference).code == 0
     assert [sum(counts(each)) for each in (index, *index.children)] == [1, 1, 1]
     assert cli("verify", "--key", key.public, "-r", index.reference).code == 0
+
+
+def test_recursive_reaches_the_images_of_an_index_in_an_index(cli, cosign3, docker_registry, key):
+    inner = push_image(docker_registry, "sign/nested", kind="index")
+    outer = push_index_of(inner)
+    assert cli("sign", "--key", key.private, "-r", outer.reference).code == 0
+    everything = (outer, inner, *inner.children)
+    assert [sum(counts(each)) for each in everything] == [1, 1, 1, 1]
+    for each in everything:
+        cosign3("verify", "--key", key.public, "--insecure-ignore-tlog", each.reference, check=True)
 
 
 def test_a_single_image_may_be_signed_recursively(cli, image, key):
@@ -292,14 +302,14 @@ def test_14_wants_credentials(cli, start_registry, key):
         ("--key", "KEY", "--tlog-upload", "IMAGE"),
         ("--key", "KEY", "--tlog-upload=true", "IMAGE"),
         ("--key", "KEY", "--use-signing-config", "IMAGE"),
-        ("--key", "KEY", "--signing-config", "/nowhere", "IMAGE"),
         ("--key", "KEY", "--certificate", "x", "IMAGE"),
         ("--key", "KEY", "--certificate-chain", "x", "IMAGE"),
-        ("--key", "KEY", "--timestamp-server-url", "x", "IMAGE"),
+        ("--key", "KEY", "--timestamp-server-url", "x y", "IMAGE"),
+        ("--key", "KEY", "--trusted-root", "x", "IMAGE"),
         ("--key", "KEY", "--identity-token", "x", "IMAGE"),
         ("--key", "KEY", "--issue-certificate", "IMAGE"),
         ("--key", "KEY", "--sk", "IMAGE"),
-        ("--key", "KEY", "--rekor-url", "https://rekor.example.com", "IMAGE"),
+        ("--key", "KEY", "--rekor-url", "https://user@rekor.example.com", "--yes", "IMAGE"),
         ("--key", "KEY", "UPPER/case"),
     ],
     ids=" ".join,
@@ -337,12 +347,11 @@ def test_a_signing_config_without_services(cli, image, key, tmp_path):
     )
     sign = ("sign", "--key", key.private, "--signing-config", config, image.reference)
     assert cli(*sign).code == 0
-    config.write_text('{"rekorTlogUrls":[{"url":"https://rekor.example.com"}]}')
-    said = cli(*sign)
-    assert said.code == 2
-    assert "rekorTlogUrls" in said.err
-    config.write_text("not json")
-    assert cli(*sign).code not in {0, 10}
+    for wrong in ('{"rekorTlogUrls":[{"url":"https://rekor.example.com"}]}', "not json"):
+        config.write_text(wrong)
+        said = cli(*sign)
+        assert (said.code, "[signing-config-invalid]" in said.err) == (15, True)
+    assert cli("sign", "--key", key.private, "--signing-config", "/nowhere", image.reference).code == 15
 
 
 def test_a_signature_that_does_not_verify_is_not_published(cli, image, key, monkeypatch):

@@ -138,6 +138,25 @@ def test_stock_cosign_verifies_with_what_is_made_here(cli, cosign3, cosign2, tru
         assert cli(*verify, "--trusted-root", folder / "made.json").code == 0
 
 
+def test_stock_cosign_signs_with_what_is_made_here(cli, cosign3, trust_service, folder):
+    made = cli(
+        "signing-config", "create", "--out", folder / "made.json",
+        "--fulcio", spec(trust_service.url, 1, "a"),
+        "--rekor", spec(trust_service.url, 2, "a"), "--rekor-config", "ANY",
+        "--tsa", spec(f"{trust_service.url}/api/v1/timestamp", 1, "a"), "--tsa-config", "EXACT:1",
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    (folder / "file").write_text("content")
+    (folder / "token").write_text(trust_service.token("signer@example.test"))
+    trusted = ["--trusted-root", folder / "trusted_root.json"]
+    cosign3(
+        "sign-blob", "--yes", "--signing-config", folder / "made.json", *trusted, "--identity-token", folder / "token",
+        "--bundle", folder / "bundle", folder / "file", check=True,
+    )  # fmt: skip
+    who = ["--certificate-identity", "signer@example.test", "--certificate-oidc-issuer", trust_service.issuer.url]
+    assert cli("verify-blob", *who, *trusted, "--bundle", folder / "bundle", folder / "file").code == 0
+
+
 def test_what_cosign_2_makes_is_read(cli, cosign2, folder):
     options = [
         "--certificate-chain", folder / "fulcio_v1.crt.pem", "--ctfe-key", folder / "ctfe.pub",

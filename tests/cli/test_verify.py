@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from peers.images import OCI_INDEX, OCI_MANIFEST, Client, push_image
+from peers.images import OCI_INDEX, OCI_MANIFEST, Client, push_image, push_index_of
+from sealgate import limits
 
 
 @pytest.fixture
@@ -168,6 +169,31 @@ def test_16_denied(cli, image, key, other, sign, tmp_path, kind, formats):
 def test_16_a_denied_digest_that_is_not_signed_either(cli, image, key, tmp_path):
     (tmp_path / "deny").write_text(f"digest {image.digest} recalled\n")
     assert cli("verify", "--key", key.public, "--deny", tmp_path / "deny", image.reference).code == 16
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_16_an_index_that_has_a_denied_image(cli, docker_registry, key, sign, tmp_path, nested):
+    """A list of recalled images names what a scanner or a node saw: often the image of one platform."""
+    index = push_image(docker_registry, "verify/recalled", kind="index")
+    image = push_index_of(index) if nested else index
+    sign(image, key, recursive=True)
+    (tmp_path / "deny").write_text(f"digest {index.children[1].digest} recalled\n")
+    asked = ("verify", "--key", key.public, "--deny", tmp_path / "deny")
+    for more in ((), ("-r",)):
+        said = cli(*asked, *more, image.tagged)
+        assert (said.code, "code: denied-digest" in said.err) == (16, True)
+        assert "recalled" in said.err
+    assert cli(*asked, index.children[0].reference).code == 0
+    assert cli(*asked, "--platform", "linux/amd64", index.reference).code == 0
+    (tmp_path / "deny").write_text(f"digest sha256:{'0' * 64} another\n")
+    assert cli(*asked, image.tagged).code == 0
+
+
+def test_an_entry_that_could_match_nothing_is_a_mistake(cli, image, key, sign, tmp_path):
+    sign(image, key)
+    (tmp_path / "deny").write_text(f"digest sha512:{'0' * 128} recalled\n")
+    said = cli("verify", "--key", key.public, "--deny", tmp_path / "deny", image.reference)
+    assert (said.code, "sha256" in said.err) == (2, True)
 
 
 def test_a_denied_key_beside_a_good_one(cli, image, key, other, sign, tmp_path):
@@ -366,6 +392,22 @@ def test_E09_annotations_are_signed_and_checked(cli, image, key, sign, formats):
         assert "annotation-mismatch" in said.err
 
 
+@pytest.mark.parametrize("empty", [["-a", ""], ["--annotations="], ["-a", ","], ["-a", "env=prod", "-a", ""]])
+def test_E09_X02_an_empty_annotation_is_a_mistake_and_asks_for_something(cli, image, key, sign, empty):
+    """`-a "$WANTED"` in a script, with WANTED unset: cosign checks no annotation, and says nothing."""
+    sign(image, key, annotations={"env": "prod"})
+    said = cli("verify", "--key", key.public, *empty, image.reference)
+    assert (said.code, said.out) == (2, "")
+    assert "an annotation is empty" in said.err
+    assert cli("verify", "--key", key.public, "-a", "env=prod", image.reference).code == 0
+
+
+def test_E09_the_sentence_on_the_nearest_signature_reads_as_one(cli, image, key, sign):
+    sign(image, key, formats=["bundle", "legacy"], annotations={"env": "prod"})
+    said = cli("verify", "--key", key.public, "-a", "env=dev", image.reference)
+    assert "the nearest of 2 signatures says 'prod' in its annotation 'env', not 'dev'" in said.err
+
+
 @pytest.mark.parametrize("formats", [["bundle"], ["legacy"]], ids="+".join)
 def test_E09_an_annotation_that_nobody_signed(cli, image, key, sign, formats):
     sign(image, key, formats=formats)
@@ -441,6 +483,43 @@ def test_recursive_with_a_missing_child(cli, docker_registry, key, sign):
     assert cli("verify", "--key", key.public, "-r", index.reference).code == 0
     Client(docker_registry).request("DELETE", f"/v2/verify/gone/manifests/{index.children[0].digest}")
     assert cli("verify", "--key", key.public, "-r", index.reference).code == 11
+
+
+def test_M04_recursive_reaches_the_images_of_an_index_in_an_index(cli, docker_registry, key, sign):
+    inner = push_image(docker_registry, "verify/nested", kind="index")
+    outer = push_index_of(inner)
+    for each in (outer, inner, inner.children[0]):
+        sign(each, key)
+    said = cli("verify", "--key", key.public, "-r", outer.tagged)
+    assert said.code == 10
+    assert "3 of 4 images accepted" in said.err
+    sign(inner.children[1], key)
+    said = cli("verify", "--key", key.public, "-r", outer.tagged)
+    assert said.code == 0
+    assert "4 of 4 images accepted" in said.err
+
+
+def test_M04_recursive_believes_no_entry_that_hides_an_index(cli, docker_registry, key, sign):
+    inner = push_image(docker_registry, "verify/hidden", kind="index")
+    honest, lying = push_index_of(inner), push_index_of(inner, "lying", mediaType=OCI_MANIFEST)
+    for each in (honest, lying, inner, *inner.children):
+        sign(each, key)
+    assert cli("verify", "--key", key.public, "-r", honest.tagged).code == 0
+    said = cli("verify", "--key", key.public, "-r", lying.tagged)
+    assert said.code == 1
+    assert "code: manifest-invalid" in said.err
+
+
+def test_D11_recursion_has_an_end(cli, docker_registry, key, sign):
+    index = push_image(docker_registry, "verify/deep", kind="index")
+    for depth in range(limits.INDEX_DEPTH):
+        sign(index, key, recursive=True)
+        assert cli("verify", "--key", key.public, "-r", index.reference).code == 0
+        index = push_index_of(index, f"depth{depth}")
+    for command in (("verify", "--key", key.public), ("sign", "--key", key.private)):
+        said = cli(*command, "-r", index.reference)
+        assert said.code == 1
+        assert "limit-exceeded" in said.err
 
 
 def test_platform(cli, docker_registry, key, sign):
@@ -548,3 +627,12 @@ def test_the_installed_command(sealgate, image, key, sign):
     assert image.digest in said.stdout
     assert sealgate("verify", "--key", key.public, f"{image.name}:nope").returncode == 11
     assert sealgate("verify").returncode == 2
+
+
+def test_the_keychain_of_clouds_ends_in_a_hint(cli, image, key, sign):
+    """A flag of cosign's that would find credentials elsewhere is not ignored."""
+    sign(image, key)
+    said = cli("verify", "--key", key.public, "--k8s-keychain", image.reference)
+    assert (said.code, said.out) == (2, "")
+    assert "credHelpers" in said.err
+    assert cli("verify", "--key", key.public, "--k8s-keychain=false", image.reference).code == 0

@@ -174,6 +174,39 @@ def test_attachments(face, image, private):
         face.attachments(f"{image.name}:nope")
 
 
+def test_copy_takes_everything_along(face, image, private, tmp_path):
+    face.sign(image.reference, keys=[private], formats=["bundle", "legacy"])
+    carried, back = f"oci:{tmp_path}/carried:v1", f"{image.name}-copy:{image.digest[7:19]}"
+    copied = face.copy(image.tagged, carried)
+    assert (str(copied.digest), copied.attached, copied.left_out) == (image.digest, 2, ())
+    assert face.copy(carried, back).digest == copied.digest
+    for name in (carried, back):
+        verdict = face.verify(name, keys=[private.public_key], require="any")
+        assert verdict.accepted
+        assert [report.accepted for report in verdict.signatures] == [True, True]
+
+
+def test_copy_moves_no_tag_unless_it_is_told_to(face, image, docker_registry, tmp_path):
+    other = push_image(docker_registry, image.repository, "other")
+    target = f"oci:{tmp_path}/target:v1"
+    face.copy(image.tagged, target)
+    with pytest.raises(sealgate.SealgateError) as caught:
+        face.copy(other.tagged, target)
+    assert caught.value.code == "tag-exists"
+    assert str(face.resolve(target)) == image.digest
+    face.copy(other.tagged, target, force=True)
+    assert str(face.resolve(target)) == other.digest
+    with pytest.raises(ImageNotFoundError):
+        face.copy(f"{image.name}:nope", target)
+
+
+@pytest.mark.parametrize(("only", "error"), [("sig", TypeError), (["nonsense"], UsageError), ([], UsageError)])
+def test_copy_of_kinds_that_there_are_not(face, image, tmp_path, only, error):
+    with pytest.raises(error):
+        face.copy(image.tagged, f"oci:{tmp_path}/target:v1", only=only)
+    assert face.copy(image.tagged, f"oci:{tmp_path}/target:v1", only=["sig", "att"]).attached == 0
+
+
 def test_resolve(face, image):
     assert str(face.resolve(image.tagged)) == image.digest
     with pytest.raises(ImageNotFoundError) as caught:

@@ -31,6 +31,7 @@ async def right(key: sealgate.PublicKey, signer: sealgate.Signer, private: sealg
     assert_type(listed, sealgate.Attachments)
     assert_type(listed.items, tuple[sealgate.Attachment, ...])
     assert_type(await sealgate.resolve("a/b:c"), sealgate.Digest)
+    assert_type(await sealgate.copy("a/b:c", "oci:DIR", only=["sig"], force=True), sealgate.Copied)
     async with sealgate.Client.from_environment(seconds=10) as client:
         assert_type(client, sealgate.Client)
         assert_type(await client.verify("a/b:c", keys=[key], require="all"), sealgate.Verdict)

@@ -333,7 +333,7 @@ def test_a_helper_that_hangs_is_stopped_with_its_children(home, monkeypatch) -> 
     assert time.monotonic() - began < 30
 
 
-def test_a_helper_is_found_on_the_path_only(home, tmp_path, monkeypatch) -> None:
+def test_X05_a_helper_is_found_on_the_path_only(home, tmp_path, monkeypatch) -> None:
     home.docker({"credHelpers": {"ghcr.io": "mine"}})
     home.store("mine", {"ghcr.io": ("me", CANARY)})
     assert home.lookup("ghcr.io") == Credentials("me", CANARY)

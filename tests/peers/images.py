@@ -189,6 +189,14 @@ def push_image(
     return Pushed(host, repository, tag, media_type, digest, raw, {}, children)
 
 
+def push_index_of(inner: Pushed, tag: str = "outer", **lies: object) -> Pushed:
+    """Put an index with one entry, `inner`, into its repository; `lies` replace fields of the entry."""
+    entry = descriptor(inner.media_type, inner.raw) | lies
+    raw = _json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]})
+    digest = Client(inner.host).put_manifest(inner.repository, tag, raw, OCI_INDEX)
+    return Pushed(inner.host, inner.repository, tag, OCI_INDEX, digest, raw, {}, (inner,))
+
+
 def _push_one(client: Client, repository: str, tag: str | None, *, docker: bool, architecture: str) -> Pushed:
     tar = _layer(secrets.token_hex(16))
     layer = gzip.compress(tar, mtime=0)

@@ -17,7 +17,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,8 +97,10 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 @contextlib.contextmanager
-def start(program: Program, *, account: Mapping[str, Any] | None = None, lifetime: int = 600) -> Iterator[Issuer]:
-    """Run an issuer. `account`: the claims of who signs in; `lifetime` of tokens, in seconds."""
+def start(
+    program: Program, log: Path, *, account: Mapping[str, Any] | None = None, lifetime: int = 600
+) -> Iterator[Issuer]:
+    """Run an issuer. `account`: the claims of who signs in; `lifetime` of tokens, in seconds; `log`: what it complains."""
     claims = dict(account or ACCOUNT)
     public = {
         "client_id": PUBLIC,
@@ -116,35 +118,34 @@ def start(program: Program, *, account: Mapping[str, Any] | None = None, lifetim
         "grant_types": ["client_credentials"],
     }
     settings = {"account": claims, "clients": [public, service], "lifetime": lifetime}
-    process = program.popen(env={"SETTINGS": json.dumps(settings)})
-    try:
-        yield Issuer(_address(process), claims)
-    finally:
-        process.stdin.close()
+    with log.open("wb") as output:
+        process = program.popen(env={"SETTINGS": json.dumps(settings)}, stderr=output)
+    with process:
         try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(5)
-        process.stdout.close()
-        process.stderr.close()
-
-
-def _address(process: subprocess.Popen[bytes]) -> str:
-    line = process.stdout.readline()  # ends with the program
-    if not line.startswith(b"http://127.0.0.1:"):
-        process.kill()
-        said = process.stderr.read()[-2000:].decode(errors="replace")
-        pytest.fail(f"oidc-provider did not start:\n{said}", pytrace=False)
-    return line.decode().strip()
+            line = process.stdout.readline()  # ends with the program
+            if not line.startswith(b"http://127.0.0.1:"):
+                said = log.read_text(errors="replace")[-2000:]
+                pytest.fail(f"oidc-provider did not start:\n{said}", pytrace=False)
+            yield Issuer(line.decode().strip(), claims)
+        finally:
+            process.stdin.close()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 @pytest.fixture(scope="session")
-def start_oidc_provider(tmp_path_factory):
+def start_oidc_provider(tmp_path_factory) -> Iterator[Callable[..., Issuer]]:
     """`start_oidc_provider(account={…}, lifetime=…)`: an issuer that runs until the end of the session."""
     program = script("issuer.cjs", "oidc-provider", tmp_path_factory)
     with contextlib.ExitStack() as running:
-        yield lambda **options: running.enter_context(start(program, **options))
+
+        def make(**options: Any) -> Issuer:
+            log = tmp_path_factory.mktemp("oidc-provider") / "log"
+            return running.enter_context(start(program, log, **options))
+
+        yield make
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import pytest
 
@@ -148,14 +148,17 @@ class Program:
             pytest.fail(f"{self.path.name} {' '.join(map(str, args))} ended in {said.returncode}:\n{said.stderr}")
         return said
 
-    def popen(self, *args: str | Path, env: Mapping[str, str | None] | None = None) -> subprocess.Popen[bytes]:
-        """Start it, with pipes at its three ends; the caller ends it."""
+    def popen(
+        self, *args: str | Path, env: Mapping[str, str | None] | None = None, stderr: int | IO[bytes] = subprocess.PIPE
+    ) -> subprocess.Popen[bytes]:
+        """Start it, with pipes at its ends; the caller ends it."""
         command = [str(self.path), *map(str, self._before), *map(str, args)]
         if setpriv := shutil.which("setpriv"):  # ends with the test run, however that ends
             command = [setpriv, "--pdeathsig", "TERM", *command]
         environment = self.environment(env)
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, env=environment, cwd=environment["HOME"], stdin=pipe, stdout=pipe, stderr=pipe)
+        home = environment["HOME"]
+        return subprocess.Popen(command, env=environment, cwd=home, stdin=pipe, stdout=pipe, stderr=stderr)
 
 
 def pytest_report_header() -> list[str]:

@@ -85,3 +85,15 @@ def test_a_missing_peer_skips_with_the_reason_and_fails_under_ci(tmp_path, monke
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match=f"crane is missing: .*{reason}"):
         programs.require("crane")
+
+
+def test_a_python_that_is_too_old_is_said_to_be(monkeypatch, capsys, tmp_path):
+    """Not left to pip, which says that there is no distribution of something."""
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    spec = importlib.util.spec_from_file_location("environment", ROOT / "tools" / "environment.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "OLDEST", (9, 0))
+    assert module.main([str(tmp_path / "venv"), "none.txt"]) == 1
+    assert "or newer is needed" in capsys.readouterr().err
+    assert not (tmp_path / "venv").exists()

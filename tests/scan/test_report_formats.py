@@ -270,7 +270,9 @@ def test_a_report_beyond_the_bound_is_refused(monkeypatch):
     assert (caught.value.code, caught.value.exit_code) == ("report-too-large", 16)
 
 
-@pytest.mark.parametrize("bad", [b"[" * 100_000, b'{"SchemaVersion":' + b"1" * 5000 + b"}"], ids=["deep", "long number"])
+@pytest.mark.parametrize(
+    "bad", [b"[" * 100_000, b'{"SchemaVersion":' + b"1" * 5000 + b"}"], ids=["deep", "long number"]
+)
 def test_D11_a_report_that_is_deep_or_long_cannot_carry_a_decision(bad):
     with pytest.raises(LimitError) as caught:
         read(bad)

@@ -105,6 +105,18 @@ def test_a_proxy_that_wants_credentials(adapters, proxy, scheme):
     assert not caught.value.broken
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_not_there_is_not_taken_for_the_registry(adapters, scheme):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    found = Proxy("127.0.0.1", port, f"Basic {SECRET}")
+    with pytest.raises(UnreachableError) as caught:
+        send(adapters(proxies=Proxies(found, found, ())), Request("GET", Url(scheme, HOST, 443, "/")))
+    assert f"the proxy for {HOST}" in str(caught.value)
+    assert "registry" not in (caught.value.hint or "")
+    assert SECRET not in f"{caught.value} {caught.value.hint}"
+
+
 @pytest.mark.parametrize("status", [403, 500, 502, 301])
 def test_a_proxy_that_opens_no_tunnel(adapters, proxy, status):
     proxy.on("CONNECT", "*", scripts.reply(status, b"words"))

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from evil_registry import scripts
 from peers.certificates import Authority
 from sealgate.errors import DeadlineError, KeyNotFoundError, TlsError, UnreachableError
+from sealgate.oci.server import serve_in_thread
 from sealgate.transport import flow, tls
 from sealgate.transport.http import HttpClient
 from sealgate.transport.message import Request, Tls, Url
@@ -317,6 +318,23 @@ def test_a_local_host_is_never_believed_by_the_bare_greeting(client, evil_regist
     assert not caught.value.not_tls
     assert loaded == [Tls()]
     assert registry.requests == []
+
+
+def test_T13_a_server_on_asyncio_ends_the_first_greeting_without_a_word_and_speaks_tls(
+    client, get, authority, monkeypatch, tmp_path
+):
+    """It closes where others send an alert. That is no answer in something else, and no reason for plain http."""
+    issued = authority.issue("127.0.0.1", "localhost")
+    options = {"tls_cert": str(issued.certificate), "tls_key": str(issued.key)}
+    with serve_in_thread(tmp_path / "registry", **options) as host:
+        url = Url("https", "127.0.0.1", int(host.rpartition(":")[2]), "/v2/")
+        with pytest.raises(TlsError, match="not trusted") as caught:
+            client.send(Request("GET", url), ends())
+        assert not caught.value.not_tls
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+        trusting = HttpClient()
+        assert trusting.send(Request("GET", url), ends()).status == 200
+        trusting.close()
 
 
 @pytest.mark.parametrize("change", [{"insecure_skip_verify": True}, {"ca_file": "given"}])

@@ -4,6 +4,7 @@ Who verifies what of whom stands in `tests/matrix/keyless.py`. No line of the pr
 """
 
 import re
+import subprocess
 import time
 import urllib.request
 
@@ -220,15 +221,17 @@ def test_people_sign_in_at_a_real_issuer_and_sign(trust_service, oidc_provider, 
     if flow == "normal":
         cosign3(*sign, *NORMAL, env=browser, check=True)
     else:
-        process = cosign3.popen(*sign, "--fulcio-auth-flow", "device")
-        with process:
-            said = b""
-            while not (place := re.search(rb"http://\S+user_code=\S+", said)):
-                line = process.stderr.readline() + process.stdout.readline()
-                assert line, said
-                said += line
-            oidc_provider.browse(place[0].decode())
-            _, more = process.communicate(timeout=30)
+        with cosign3.popen(*sign, "--fulcio-auth-flow", "device", stderr=subprocess.STDOUT) as process:
+            try:
+                said = b""
+                while not (place := re.search(rb"http://\S+user_code=\S+", said)):
+                    line = process.stdout.readline()
+                    assert line, said
+                    said += line
+                oidc_provider.browse(place[0].decode())
+                more, _ = process.communicate(timeout=30)
+            finally:
+                process.kill()
         assert process.returncode == 0, more
     identity = ("--certificate-identity", ACCOUNT["email"], "--certificate-oidc-issuer", oidc_provider.url)
     verify = ("verify-blob", *services[2:], *identity, "--bundle", "bundle")

@@ -163,6 +163,20 @@ def test_what_is_no_cache_is_said_so(run, home, store, initialized):
         run(truststore.default(home))
 
 
+def test_U11_two_addresses_with_one_name_are_kept_apart(trust_service, run, home, store, initialized, expected):
+    """cosign calls the directories of http://host/tuf and of http://host-tuf alike."""
+    other = trust_service.tuf_url.replace("http://", "https://")
+    assert store.folder(other) == store.folder(trust_service.tuf_url)
+    assert store.root(other) is None
+    assert store.read(other).metadata == {}
+    refused("trust-root-missing", run, truststore.default(home | {"TUF_MIRROR": other}))
+    assert run(truststore.default(home)) == expected
+
+
+def test_an_address_of_ipv6_makes_a_name_too(store):
+    assert store.folder("http://[::1]:80/tuf").endswith("/[--1]-80-tuf")
+
+
 def test_files_are_for_their_owner_alone_and_replaced_whole(store, initialized, trust_service):
     for folder, _, names in os.walk(store.path):
         assert os.stat(folder).st_mode & 0o077 == 0
@@ -280,6 +294,22 @@ def test_a_part_that_nobody_names_is_missed(run, home, files, name):
     assert name in error.message
 
 
+@pytest.mark.parametrize(
+    ("without", "names"),
+    [
+        ({"ct_logs"}, {"SIGSTORE_ROOT_FILE", "SIGSTORE_REKOR_PUBLIC_KEY"}),
+        ({"certificate_authorities", "ct_logs"}, {"SIGSTORE_REKOR_PUBLIC_KEY"}),
+        ({"ct_logs", "logs"}, {"SIGSTORE_ROOT_FILE"}),
+        ({"certificate_authorities", "ct_logs", "logs"}, {"SIGSTORE_TSA_CERTIFICATE_FILE"}),
+    ],
+)
+def test_a_part_that_is_not_looked_at_need_not_be_named(run, home, files, without, names):
+    some = {name: path for name, path in files.items() if name in names}
+    refused("trust-root-missing", run, truststore.default(home | some))
+    assert any(run(truststore.default(home | some, without=frozenset(without))))
+    refused("trust-root-missing", run, truststore.default(home, without=frozenset(without)))
+
+
 def test_roots_and_intermediates_may_stand_in_any_order(trust_service, run, home, files, tmp_path):
     from trust_service import authority
 
@@ -360,3 +390,18 @@ def test_expiry_is_that_of_whatever_ends_first(trust_service, run, store):
         cache.check_fresh(kept.metadata, now=end)
     assert caught.value.code == "trust-update-expired"
     cache.check_fresh(kept.metadata, now=end - 1)
+
+
+def test_the_public_repository_is_asked_where_nobody_said_anything_and_only_if_that_is_meant(
+    trust_service, run, home, expected, monkeypatch
+):
+    refused("trust-root-missing", run, truststore.default(home))
+    monkeypatch.setattr(environment, "PUBLIC_MIRROR", trust_service.tuf_url)
+    monkeypatch.setattr(environment, "public_root", lambda: trust_service.tuf.root)
+    trust_service.requests.clear()
+    refused("trust-root-missing", run, truststore.default(home))
+    assert trust_service.requests == []
+    assert run(truststore.default(home, public=True)) == expected
+    trust_service.requests.clear()
+    assert run(truststore.default(home, public=True)) == expected
+    assert trust_service.requests == []

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import json
 import os
+import random
 
 import pytest
 from securesystemslib.signer import CryptoSigner
@@ -312,6 +313,22 @@ def test_U08_malformed_metadata_is_refused_and_nothing_else(trust_service, ask, 
     ask()
     trust_service.tuf.files[name] = data
     refused("trust-update-invalid", ask)
+
+
+@pytest.mark.parametrize("name", ["timestamp.json", "1.snapshot.json", "1.targets.json", "2.root.json"])
+def test_U08_a_changed_byte_is_refused_or_changes_nothing(trust_service, ask, name):
+    assert new_root(trust_service) == 2
+    good, files = ask(), trust_service.tuf.files
+    data, choose = files[name], random.Random(name)
+    for _ in range(16):
+        at = choose.randrange(len(data))
+        files[name] = data[:at] + bytes([data[at] ^ 1 << choose.randrange(8)]) + data[at + 1 :]
+        try:
+            assert ask().targets == good.targets
+        except SealgateError as error:
+            assert error.code in {"trust-update-invalid", "trust-update-expired"}
+    files[name] = data
+    assert ask() == good
 
 
 def test_U09_many_bad_signatures_are_refused(trust_service, ask):

@@ -42,7 +42,8 @@ def verify(content, *found, keys=(COSIGN_PUB,), requirement=None, hash_name=None
         [evidence(each) if isinstance(each, str) else each for each in found],
         requirement=requirement or requirements.any_of(keys),
         deny=denied,
-        hash_name=hash_name, trust=None,
+        hash_name=hash_name,
+        trust=None,
     )
 
 

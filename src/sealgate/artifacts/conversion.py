@@ -111,15 +111,21 @@ def certificate_of(pem: bytes, *, what: str) -> bytes:
 
 def key_of(certificate: bytes) -> PublicKey:
     """The key in a certificate (DER). Raises `BundleInvalidError`, `KeyMaterialError`."""
+    import warnings
+
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     from sealgate.keys.algorithms import parse_spki
 
     try:
-        public = x509.load_der_x509_certificate(certificate).public_key()
+        with warnings.catch_warnings(
+            action="error"
+        ):  # what RFC 5280 forbids, and the library still takes with a warning
+            public = x509.load_der_x509_certificate(certificate).public_key()
         return parse_spki(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo), what="its key")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, Warning, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise BundleInvalidError("the certificate cannot be read") from error
 
 
@@ -152,6 +158,8 @@ def fitting(parts: Parts, path: str | None) -> Parts:
             )
         return parts
     blob = blobs.read_file(path, hashes=HASHES, whole=not key.hashes)
+    if parts.digest is not None and blob.digests[parts.digest[0]] != parts.digest[1]:
+        raise SigningError("the log entry is about something else than this file")
     if blob.message is not None:
         if key.verify(signature, blob.message) is None:
             raise SigningError("the signature does not verify with this key over this file")

@@ -14,6 +14,8 @@ from sealgate.evidence import base64, dsse, legacy, statement
 from sealgate.evidence import bundle as bundles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cryptography.x509 import Certificate
 
 Told = dict[str, Any]
@@ -189,28 +191,40 @@ def _pem(pem: bytes) -> Told:
 
 
 def _certificate(der: bytes) -> Told:
+    import warnings
+
     from cryptography import x509
 
-    # Foreign DER makes the library raise errors of half a dozen families; each of them means the same here.
-    try:
-        found = x509.load_der_x509_certificate(der)
-        told: Told = {}
-        names = _alternative_names(found)
-        if names:
-            told["identity"] = names
-        fulcio, others = _extensions(found)
-        told |= {
-            "subject": found.subject.rfc4514_string() or "none",
-            "issued by": found.issuer.rfc4514_string() or "none",
-            "valid": f"{_utc(found.not_valid_before_utc.timestamp())} to {_utc(found.not_valid_after_utc.timestamp())}",
-            "serial number": f"{found.serial_number:x}",
-            "key": _key(found),
+    # The library warns of what RFC 5280 forbids and it still takes; here it is told like the rest.
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            found = x509.load_der_x509_certificate(der)
+        except Exception as error:  # noqa: BLE001 (as in `_part`)
+            return _failed(error)
+        told = {
+            "identity": _part(lambda: _alternative_names(found)),
+            "subject": _part(lambda: found.subject.rfc4514_string() or "none"),
+            "issued by": _part(lambda: found.issuer.rfc4514_string() or "none"),
+            "valid": _part(lambda: _validity(found)),
+            "serial number": _part(lambda: f"{found.serial_number:x}"),
+            "key": _part(lambda: _key(found)),
+            "Fulcio": _part(lambda: _extensions(found)[0]),
+            "other extensions": _part(lambda: _extensions(found)[1]),
         }
-        if fulcio:
-            told["Fulcio"] = fulcio
-        return told | ({"other extensions": others} if others else {})
-    except Exception as error:  # noqa: BLE001 (what cannot be read is said, and the rest is told)
+    return {name: value for name, value in told.items() if value}
+
+
+def _part(read: Callable[[], Any]) -> Any:
+    """What `read` gives, or why it cannot be read: foreign DER makes the library raise errors of half a dozen families."""
+    try:
+        return read()
+    except Exception as error:  # noqa: BLE001 (each of them means the same here, and the rest is told)
         return _failed(error)
+
+
+def _validity(found: Certificate) -> str:
+    begin, end = found.not_valid_before_utc.timestamp(), found.not_valid_after_utc.timestamp()
+    return f"{_utc(begin)} to {_utc(end)}"
 
 
 def _key(found: Certificate) -> str:
@@ -360,7 +374,7 @@ def _timestamp(der: bytes) -> Told:
             "policy": info.policy.dotted_string,
             "serial number": f"{info.serial_number:x}",
         }
-    except Exception as error:  # noqa: BLE001 (as for certificates)
+    except Exception as error:  # noqa: BLE001 (as in `_part`)
         return _failed(error)
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from sealgate.cli.gating import add_gate_arguments, gate_of, pass_gate
+from sealgate.cli.keyless import add_keyless_arguments, check_keyless_arguments, load_authors
 from sealgate.cli.options import add_flag, duration
 from sealgate.cli.predicate import (
     add_predicate_arguments,
@@ -16,8 +17,7 @@ from sealgate.cli.predicate import (
     subjects_of,
 )
 from sealgate.cli.registries import add_registry_arguments, blob_limit, images
-from sealgate.cli.sign import formats_of, load_signers, settling_of, told_of_tags, write_file
-from sealgate.cli.waiting import add_signing_arguments, refuse_services
+from sealgate.cli.sign import formats_of, settling_of, told_of_tags, write_file
 from sealgate.errors import SealgateError, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 HELP = """Sign what is known about images (an SBOM, a scan, provenance, anything) as an in-toto Statement, and attach it: as a
 referrer (bundle format, the default), under the .att tag (legacy, for cosign 2.x), or both. The predicate is signed as it
-was given, byte for byte. The same Statement by the same key is not attached twice."""
+was given, byte for byte. The same Statement by the same key is not attached twice. Without a key, a certificate names who
+signs (keyless), a log and a timestamp say when."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,20 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--settle", type=duration, metavar="DURATION",
         help="how long a shared tag must stand unchanged before we let go (0.15s alone, 1s with others)",
     )  # fmt: skip
-    parser.add_argument("--rekor-entry-type", metavar="X", help=argparse.SUPPRESS)
-    parser.add_argument("--trusted-root", metavar="FILE", help=argparse.SUPPRESS)
     add_gate_arguments(parser, report="--scan-report")
-    add_signing_arguments(parser)
+    add_keyless_arguments(parser)
     add_registry_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Attest every image."""
-    refuse_services(arguments)
-    if arguments.trusted_root is not None:
-        raise UsageError("--trusted-root says nothing about a signature by a key", hint="leave it out")
-    if not arguments.key:
-        raise UsageError("no key to sign with", hint="--key cosign.key; `sealgate generate-key-pair` makes one")
+    check_keyless_arguments(arguments)
     options = _options(arguments, context)
     if arguments.bundle and "bundle" not in options.formats:
         raise UsageError("--bundle writes the bundle format", hint="leave out --new-bundle-format=false")
@@ -92,7 +87,10 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         raise UsageError("stdin cannot be both the report and the predicate")
     gate = gate_of(arguments, context)
     wording = _wording(arguments, context)
+    from sealgate.signing.keyless import no_core_dump
+
     with ExitStack() as closing:  # an archive is written back when this ends without an error
+        closing.enter_context(no_core_dump())
         opened = images(arguments, context, closing)
         outcomes = context.run(_attest(arguments, context, wording, options, opened, gate))
     for outcome in outcomes:
@@ -141,17 +139,18 @@ async def _attest(
 ) -> list[list[Attestation] | SealgateError]:  # fmt: skip
     """Every image, however the others end; the gate is passed by all of them or by none."""
     from sealgate.signing.attest import attest
+    from sealgate.signing.keyless import Formats
     from sealgate.transport import flow
 
     places = [await opened.open(text, writable=options.upload) for text in arguments.images]
     if gate is not None:
         places = await pass_gate(places, gate, context)
-    signers = await load_signers(arguments, context)
+    authors = await load_authors(arguments, context, Formats("bundle" in options.formats, "legacy" in options.formats))
     told_of_tags(places, context)
     limit = blob_limit(context)
     return await flow.settle(
         [
-            attest(place, signers, wording, options, replace=arguments.replace, limit=limit, told=context.err)
+            attest(place, authors, wording, options, replace=arguments.replace, limit=limit, told=context.err)
             for place in places
         ],
         limit=8,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from sealgate.cli.keyless import add_keyless_arguments, check_keyless_arguments, load_authors
 from sealgate.cli.options import add_flag
 from sealgate.cli.predicate import (
     add_predicate_arguments,
@@ -14,15 +15,15 @@ from sealgate.cli.predicate import (
     subjects_of,
 )
 from sealgate.cli.registries import blob_limit
-from sealgate.cli.sign import load_signers, write_file
-from sealgate.cli.waiting import add_signing_arguments, refuse_services
+from sealgate.cli.sign import write_file
 from sealgate.errors import UsageError
 
 if TYPE_CHECKING:
     from sealgate.cli.context import Context
     from sealgate.evidence.statement import Subject
 
-HELP = """Sign what is known about files as one in-toto Statement, whose subjects they are; no service is contacted. --bundle FILE
+HELP = """Sign what is known about files as one in-toto Statement, whose subjects they are, with a key (then no
+service is contacted) or a certificate that names who signs (keyless). --bundle FILE
 writes a Sigstore bundle. --new-bundle-format=false writes cosign's older forms: --output-signature the DSSE envelope,
 --output-attestation the Statement; without either the envelope goes to stdout."""
 
@@ -44,26 +45,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--signature-digest-algorithm", choices=("sha256", "sha384", "sha512"), metavar="HASH", help="sign this hash"
     )
-    for name in ("--output-certificate", "--rfc3161-timestamp-bundle", "--rekor-entry-type", "--trusted-root"):
-        parser.add_argument(name, metavar="X", help=argparse.SUPPRESS)
-    add_signing_arguments(parser)
+    parser.add_argument("--output-certificate", metavar="FILE", help="write the certificate to FILE (PEM)")
+    parser.add_argument(
+        "--rfc3161-timestamp-bundle", metavar="FILE", help="write the timestamp to FILE, as cosign's JSON"
+    )
+    add_keyless_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Sign one Statement about all the files."""
     from sealgate.signing.attest_blob import attest_blob
+    from sealgate.signing.keyless import Formats, no_core_dump
 
-    refuse_services(arguments)
+    check_keyless_arguments(arguments)
     _check(arguments, context)
     payload = _statement(arguments, context)
-    signers = context.run(load_signers(arguments, context))
-    if len(signers) > 1:
-        raise UsageError(f"{len(signers)} keys are given; a bundle is by one", hint="attest once for each key")
-    made = context.run(attest_blob(payload, signers[0], limit=blob_limit(context)))
+    legacy = not arguments.new_bundle_format
+    with no_core_dump():
+        authors = context.run(load_authors(arguments, context, Formats(not legacy, legacy)))
+        if len(authors) > 1:
+            raise UsageError(f"{len(authors)} keys are given; a bundle is by one", hint="attest once for each key")
+        made = context.run(attest_blob(payload, authors[0], legacy=legacy, limit=blob_limit(context)))
+    if arguments.rfc3161_timestamp_bundle and not made.timestamp:
+        raise UsageError(
+            "--rfc3161-timestamp-bundle: no timestamp authority was asked", hint="--timestamp-server-url URL"
+        )
     forms = (
         (arguments.bundle, made.bundle if arguments.new_bundle_format else made.legacy_bundle, "Wrote bundle to file"),
         (arguments.output_signature, made.envelope, "Signature written in"),
         (arguments.output_attestation, made.statement, "Attestation written in"),
+        (arguments.output_certificate, made.certificate, "Certificate written in"),
+        (arguments.rfc3161_timestamp_bundle, made.timestamp, "Timestamp written in"),
     )
     for path, content, said in forms:
         if path is not None:
@@ -76,15 +88,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 def _check(arguments: argparse.Namespace, context: Context) -> None:
     """What cannot be meant, before a password is asked for."""
-    for name, why in (
-        ("output_certificate", "a signature by a key has no certificate"),
-        ("rfc3161_timestamp_bundle", "this version asks no timestamp service"),
-        ("trusted_root", "a trusted root says nothing about a signature by a key"),
-    ):
-        if getattr(arguments, name) is not None:
-            raise UsageError(f"--{name.replace('_', '-')}: {why}", hint="leave it out")
-    if not arguments.key:
-        raise UsageError("no key to sign with", hint="--key cosign.key; `sealgate generate-key-pair` makes one")
+    if arguments.output_certificate is not None and arguments.key and not arguments.issue_certificate:
+        raise UsageError("--output-certificate: a signature by a key has no certificate", hint="leave it out")
     check_predicate_arguments(arguments, context)
     if arguments.new_bundle_format and not (arguments.bundle or arguments.output_signature):
         raise UsageError(

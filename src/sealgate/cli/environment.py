@@ -43,6 +43,21 @@ VARIABLES = (
         "is the time that --record-creation-timestamp, custom predicates and SBOMs have",
         "seconds since 1970 (now by default)",
     ),
+    # Who signs
+    Variable(
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "is what GitHub Actions is asked for an identity token with", "", secret=True
+    ),
+    Variable("ACTIONS_ID_TOKEN_REQUEST_URL", "is where GitHub Actions is asked for an identity token", "an address"),
+    Variable("BROWSER", "is the browser that is opened to sign in", "a program"),
+    Variable("BUILDKITE", "says that this is a job of Buildkite", "true"),
+    Variable("CIRCLECI", "says that this is a job of CircleCI", "true"),
+    Variable("GITHUB_ACTIONS", "says that this is a job of GitHub Actions", "true"),
+    Variable("GITLAB_CI", "says that this is a job of GitLab", "true"),
+    Variable(
+        "GOOGLE_SERVICE_ACCOUNT_NAME", "is the account that Google Cloud gives an identity token of", "an account"
+    ),
+    Variable("SEALGATE_SPIFFE_JWT_SVID", "is where a JWT-SVID lies, as spiffe-helper writes it", "a file"),
+    Variable("SIGSTORE_ID_TOKEN", "is an identity token", "a token", secret=True),
     # Whom to believe
     Variable("SIGSTORE_CT_LOG_PUBLIC_KEY_FILE", "is the key of the CT log that is believed in", "a PEM file"),
     Variable("SIGSTORE_REKOR_PUBLIC_KEY", "is the key of the transparency log that is believed in", "a PEM file"),
@@ -67,7 +82,9 @@ VARIABLES = (
         "HOME", "is where .docker and .sigstore are, unless DOCKER_CONFIG and TUF_ROOT say otherwise", "a directory"
     ),
     Variable(
-        "PATH", "is where credential helpers (docker-credential-*), scanners and Syft are looked for", "directories"
+        "PATH",
+        "is where credential helpers (docker-credential-*), scanners, Syft and cue are looked for, in its absolute directories",
+        "directories",
     ),
     Variable("REGISTRY_AUTH_FILE", "is podman's file of credentials, asked after docker's", "a file"),
     Variable("XDG_RUNTIME_DIR", "is where podman's containers/auth.json is, without REGISTRY_AUTH_FILE", "a directory"),

@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     found = [
         each for file in files for each in manifests.objects(file, namespace=arguments.namespace, build_args=build_args)
     ]
+    found = manifests.with_extracted(found, index.policies)
     gated = context.run(_gate(arguments, context, index, found))
     for each in found:
         if not each.known and each.images:

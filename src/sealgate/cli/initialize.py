@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sealgate import limits
 from sealgate.cli.options import add_flag
-from sealgate.errors import DigestMismatchError, TrustRootMissingError, TrustUpdateError, UsageError
+from sealgate.errors import DigestMismatchError, ProtocolError, TrustRootMissingError, TrustUpdateError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -97,9 +97,13 @@ def _fetched(url: str, arguments: argparse.Namespace, context: Context) -> bytes
             "--root is a URL, and nothing says what is there: everything else would be believed because of it",
             hint="--root-checksum HEX, or give a file",
         )
-    response = context.run(flow.send(Request("GET", parse_url(url), limit=limits.TUF_ROOT_BYTES)))
+    try:
+        where = parse_url(url)
+    except ProtocolError as error:
+        raise UsageError(f"--root: {error.message}", hint="a file, or https://…") from error
+    response = context.run(flow.send(Request("GET", where, limit=limits.TUF_ROOT_BYTES)))
     if response.status != 200:
-        raise TrustUpdateError(f"there is no root at {parse_url(url)} ({response.status})")
+        raise TrustUpdateError(f"there is no root at {where} ({response.status})")
     return response.body
 
 
@@ -138,8 +142,8 @@ def _say(kept: Kept, mirror: str, where: str, context: Context) -> None:
     found = root.parse(kept.targets[cache.TRUSTED_ROOT])
     context.err(f"Initialized from {printable(mirror)} (kept in {printable(where)})")
     context.err(
-        f"  trusts {len(found.certificate_authorities)} certificate authorities, {len(found.ct_logs)} CT logs, "
-        f"{len(found.logs)} transparency logs, {len(found.timestamp_authorities)} timestamp authorities"
+        f"  believed in: {len(found.certificate_authorities)} × certificate authority, {len(found.ct_logs)} × CT log, "
+        f"{len(found.logs)} × transparency log, {len(found.timestamp_authorities)} × timestamp authority"
     )
     context.err(
         f"  root version {cache.version('root', kept.metadata['root'])}; asked again after "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import SUPPRESS
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ def add_registry_arguments(parser: ArgumentParser) -> None:
         "--registry-realm", metavar="HOST", action="append", default=[],
         help="host of a token service that may see the credentials (repeatable)",
     )  # fmt: skip
+    add_flag(group, "--k8s-keychain", help=SUPPRESS)
     add_flag(group, "--allow-http-registry", help="use plain http where the registry does not speak https")
     add_flag(group, "--allow-insecure-registry", help="do not check the registry's certificate, and allow plain http")
 
@@ -43,6 +45,11 @@ def session(arguments: Namespace, context: Context) -> Session:
     environ = context.environ
     if (arguments.registry_client_cert is None) != (arguments.registry_client_key is None):
         raise UsageError("--registry-client-cert and --registry-client-key belong together")
+    if arguments.k8s_keychain:
+        raise UsageError(
+            "--k8s-keychain asks clouds for credentials, which this version cannot",
+            hint="credHelpers in docker's config.json does it: docker-credential-ecr-login, -gcr, -acr-env",
+        )
     realms = environ.get("SEALGATE_REGISTRY_REALMS", "").split(",") + arguments.registry_realm
     from sealgate._version import __version__
 
@@ -64,10 +71,12 @@ def session(arguments: Namespace, context: Context) -> Session:
 
 
 def images(arguments: Namespace, context: Context, closing: ExitStack) -> Images:
-    """Opens the images of one command; `closing` writes archives back."""
-    return Images(
-        session(arguments, context), closing=closing, signature_repository=context.environ.get("COSIGN_REPOSITORY")
-    )
+    """Opens the images of one command; `closing` writes archives back. Says so when the environment moves signatures (X04)."""
+    elsewhere = context.environ.get("COSIGN_REPOSITORY") or None
+    opened = Images(session(arguments, context), closing=closing, signature_repository=elsewhere)
+    if elsewhere is not None:
+        context.err(f"note: what is attached is kept in {elsewhere} (COSIGN_REPOSITORY)")
+    return opened
 
 
 def _credentials(arguments: Namespace, context: Context) -> Callable[[str, str], Credentials | None]:
@@ -113,7 +122,10 @@ def parse_annotations(values: list[str]) -> tuple[tuple[str, str], ...]:
     """`-a key=value`, repeatable and comma-separated as cosign has it; the value may contain `=`."""
     found: dict[str, str] = {}
     for value in values:
-        for pair in _split_csv(value):
+        pairs = _split_csv(value)
+        if not pairs:  # a variable of a script that is empty must not take the check away
+            raise UsageError("an annotation is empty", hint="-a key=value; leave -a out to ask for none")
+        for pair in pairs:
             name, equals, text = pair.partition("=")
             if not equals or not name:
                 raise UsageError(f"unable to parse annotation: {pair}", hint="-a key=value")

@@ -1,4 +1,4 @@
-"""`sealgate sign`: sign images with keys, in the bundle format, cosign's legacy format, or both."""
+"""`sealgate sign`: sign images with keys or certificates, in the bundle format, cosign's legacy format, or both."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from sealgate.cli.gating import add_gate_arguments, gate_of, pass_gate
+from sealgate.cli.keyless import add_keyless_arguments, check_keyless_arguments, load_authors
 from sealgate.cli.options import add_flag, duration
 from sealgate.cli.registries import add_registry_arguments, images, parse_annotations
-from sealgate.cli.waiting import add_signing_arguments, refuse_services
 from sealgate.errors import SealgateError, UsageError
 
 if TYPE_CHECKING:
     from sealgate.cli.context import Context
     from sealgate.keys.signer import Signer
     from sealgate.oci.images import Image, Images
+    from sealgate.signing.author import Author
     from sealgate.signing.gate import Gate
     from sealgate.signing.publish import Settling
     from sealgate.signing.sign import Format, Signature, SignOptions
 
 HELP = """Sign images. The signature goes where verifiers look: a referrer of the image (bundle format, the default), the
-.sig tag (legacy, for cosign 2.x), or both. With a key no service but the registry is contacted. Signing the same content
-again with the same key adds nothing."""
+.sig tag (legacy, for cosign 2.x), or both. With a key no service but the registry is contacted, and signing the same content
+again with it adds nothing. Without a key, a certificate names who signs (keyless), a log and a timestamp say when. What is
+made is verified before it is published."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,16 +68,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--settle", type=duration, metavar="DURATION",
         help="how long a shared tag must stand unchanged before we let go (0.15s alone, 1s with others)",
     )  # fmt: skip
+    parser.add_argument("--output-certificate", metavar="FILE", help="write the certificate to FILE (PEM)")
     add_gate_arguments(parser, report="--scan-report")
-    add_signing_arguments(parser)
+    add_keyless_arguments(parser)
     add_registry_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Sign every image, or none when the scan gate refuses one."""
-    refuse_services(arguments)
-    if not arguments.key:
-        raise UsageError("no key to sign with", hint="--key cosign.key; `sealgate generate-key-pair` makes one")
+    check_keyless_arguments(arguments)
     options = _options(arguments, context)
     if arguments.bundle and "bundle" not in options.formats:
         raise UsageError("--bundle writes the bundle format", hint="leave out --new-bundle-format=false")
@@ -83,14 +84,19 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         raise UsageError("--output-signature and --output-payload belong to the legacy format", hint="--format legacy")
     if not options.upload and not (arguments.bundle or arguments.output_signature or arguments.output_payload):
         raise UsageError("--upload=false leaves the signature nowhere", hint="--bundle FILE writes it to a file")
+    if arguments.output_certificate and arguments.key and not arguments.issue_certificate:
+        raise UsageError("--output-certificate: a signature by a key has no certificate", hint="leave it out")
     gate = gate_of(arguments, context)
+    from sealgate.signing.keyless import no_core_dump
+
     with ExitStack() as closing:  # an archive is written back when this ends without an error
-        outcomes = context.run(_sign(arguments, context, options, images(arguments, context, closing), gate))
+        closing.enter_context(no_core_dump())
+        outcomes, authors = context.run(_sign(arguments, context, options, images(arguments, context, closing), gate))
     made = [signature for outcome in outcomes if not isinstance(outcome, SealgateError) for signature in outcome]
     for outcome in outcomes:
         if isinstance(outcome, SealgateError):
             raise outcome
-    _write_outputs(arguments, made)
+    _write_outputs(arguments, made, authors)
     for signature in made:
         if not signature.added and options.upload:
             context.err(
@@ -165,17 +171,18 @@ def rfc3339(epoch: str | None, now: float) -> str:
 
 async def _sign(
     arguments: argparse.Namespace, context: Context, options: SignOptions, opened: Images, gate: Gate | None
-) -> list[list[Signature] | SealgateError]:
+) -> tuple[list[list[Signature] | SealgateError], list[Author]]:
     """Every image, however the others end; the gate is passed by all of them or by none."""
+    from sealgate.signing.keyless import Formats
     from sealgate.signing.sign import sign
     from sealgate.transport import flow
 
     places = [await opened.open(text, writable=options.upload) for text in arguments.images]
     if gate is not None:
         places = await pass_gate(places, gate, context)
-    signers = await load_signers(arguments, context)
+    authors = await load_authors(arguments, context, Formats("bundle" in options.formats, "legacy" in options.formats))
     told_of_tags(places, context)
-    return await flow.settle([sign(place, signers, options, context.err) for place in places], limit=8)
+    return await flow.settle([sign(place, authors, options, context.err) for place in places], limit=8), authors
 
 
 def told_of_tags(places: list[Image], context: Context) -> None:
@@ -202,8 +209,19 @@ async def load_signers(arguments: argparse.Namespace, context: Context) -> list[
     return list(found.values())
 
 
-def _write_outputs(arguments: argparse.Namespace, made: list[Signature]) -> None:
+def certificate_of(authors: list[Author]) -> bytes:
+    """The certificate of who signs, PEM. Raises `UsageError`: there is none."""
+    for author in authors:
+        if author.certificate is not None:
+            return author.certificate.pem()
+    raise UsageError("--output-certificate: a signature by a key has no certificate", hint="leave it out")
+
+
+def _write_outputs(arguments: argparse.Namespace, made: list[Signature], authors: list[Author]) -> None:
     import base64
+
+    if arguments.output_certificate:
+        write_file(arguments.output_certificate, certificate_of(authors))
 
     bundles = [signature for signature in made if signature.format == "bundle" and signature.content]
     legacy = [signature for signature in made if signature.format == "legacy" and signature.content]

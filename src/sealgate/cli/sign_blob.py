@@ -1,32 +1,23 @@
-"""`sealgate sign-blob`: sign files with a key, as a Sigstore bundle or in cosign's legacy forms."""
+"""`sealgate sign-blob`: sign files, as a Sigstore bundle or in cosign's legacy forms."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING, NamedTuple
 
+from sealgate.cli.keyless import add_keyless_arguments, asks_services, check_keyless_arguments, load_authors
 from sealgate.cli.options import add_flag
-from sealgate.cli.sign import load_signers, write_file
-from sealgate.cli.waiting import add_signing_arguments, refuse_services
+from sealgate.cli.sign import certificate_of, write_file
 from sealgate.errors import UsageError
 
 if TYPE_CHECKING:
     from sealgate.cli.context import Context
-    from sealgate.keys.signer import Signer
+    from sealgate.signing.author import Author
 
-HELP = """Sign a file with a key; no service is contacted. --bundle FILE writes a Sigstore bundle, which cosign 3 and 2 verify.
+HELP = """Sign a file, with a key (then no service is contacted) or a certificate that names who signs (keyless). --bundle FILE writes a Sigstore bundle, which cosign 3 and 2 verify.
 --new-bundle-format=false prints the base64 signature on stdout instead, one line for each file, and --bundle then writes
 cosign's older bundle. The file is hashed as it is read, whatever its size; only an Ed25519 key needs it in memory (256 MiB at
 most). What an image signature is made over is not signed unless --image-payload says that this is meant."""
-
-_ALGORITHMS = {
-    "ecdsa-sha2-256-nistp256": ("ecdsa-p256", "sha256"),
-    "ecdsa-sha2-384-nistp384": ("ecdsa-p384", "sha384"),
-    "ecdsa-sha2-512-nistp521": ("ecdsa-p521", "sha512"),
-    "rsa-sign-pkcs1-2048-sha256": ("rsa-2048", "sha256"),
-    "rsa-sign-pkcs1-3072-sha256": ("rsa-3072", "sha256"),
-    "rsa-sign-pkcs1-4096-sha256": ("rsa-4096", "sha256"),
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,48 +35,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sign this hash (sha256, which every version of cosign verifies)",
     )  # fmt: skip
     parser.add_argument(
-        "--signing-algorithm", choices=tuple(_ALGORITHMS), metavar="NAME", help="cosign's name of key kind and hash"
-    )
+        "--signing-algorithm", metavar="NAME",
+        help="cosign's name of key kind and hash; without --key it says which key is made (ecdsa-sha2-256-nistp256)",
+    )  # fmt: skip
     add_flag(parser, "--image-payload", help="FILE is meant to be what an image signature is made over")
-    parser.add_argument("--output-certificate", metavar="FILE", help=argparse.SUPPRESS)
-    parser.add_argument("--rfc3161-timestamp", metavar="FILE", help=argparse.SUPPRESS)
-    parser.add_argument("--trusted-root", metavar="FILE", help=argparse.SUPPRESS)
-    add_signing_arguments(parser)
+    parser.add_argument(
+        "--output-certificate",
+        metavar="FILE",
+        help="write the certificate to FILE: base64 of PEM, with --b64=false PEM",
+    )
+    parser.add_argument("--rfc3161-timestamp", metavar="FILE", help="write the timestamp to FILE, as cosign's JSON")
+    add_keyless_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Sign every file."""
-    refuse_services(arguments)
+    from sealgate.signing.keyless import ALGORITHMS, Formats, no_core_dump
+
+    check_keyless_arguments(arguments)
     _check(arguments, context)
-    if arguments.signing_algorithm is not None and arguments.signature_digest_algorithm is None:
-        arguments.signature_digest_algorithm = _ALGORITHMS[arguments.signing_algorithm][1]
-    signers = context.run(load_signers(arguments, context))
-    if len(signers) > 1:
-        raise UsageError(
-            f"{len(signers)} keys are given; the signature of a file is by one", hint="sign once for each key"
-        )
-    _check_algorithm(arguments, signers[0])
-    for path in arguments.files:
-        _sign(path, signers[0], arguments, context)
+    if arguments.signing_algorithm is not None:
+        if arguments.signing_algorithm not in ALGORITHMS:
+            raise UsageError(
+                f"no keys by the name {arguments.signing_algorithm[:60]!r}", hint=f"one of {', '.join(ALGORITHMS)}"
+            )
+        if arguments.key and arguments.signature_digest_algorithm is None:
+            arguments.signature_digest_algorithm = ALGORITHMS[arguments.signing_algorithm][1]
+    formats = Formats(arguments.new_bundle_format, not arguments.new_bundle_format)
+    with no_core_dump():
+        authors = context.run(load_authors(arguments, context, formats, algorithm=arguments.signing_algorithm))
+        if len(authors) > 1:
+            raise UsageError(
+                f"{len(authors)} keys are given; the signature of a file is by one", hint="sign once for each key"
+            )
+        _check_algorithm(arguments, authors[0])
+        for path in arguments.files:
+            _sign(path, authors[0], arguments, context)
     return 0
 
 
 def _check(arguments: argparse.Namespace, context: Context) -> None:
     """What cannot be meant, before a password is asked for."""
-    if not arguments.key:
-        raise UsageError("no key to sign with", hint="--key cosign.key; `sealgate generate-key-pair` makes one")
-    for name, why in (
-        ("output_certificate", "a signature by a key has no certificate"),
-        ("rfc3161_timestamp", "this version asks no timestamp service"),
-        ("trusted_root", "a trusted root says nothing about a signature by a key"),
-    ):
-        if getattr(arguments, name) is not None:
-            raise UsageError(f"--{name.replace('_', '-')}: {why}", hint="leave it out")
+    if arguments.output_certificate is not None and arguments.key and not arguments.issue_certificate:
+        raise UsageError("--output-certificate: a signature by a key has no certificate", hint="leave it out")
+    if arguments.rfc3161_timestamp is not None and arguments.key and not asks_services(arguments):
+        raise UsageError("--rfc3161-timestamp: no timestamp authority is asked", hint="--timestamp-server-url URL")
     if arguments.new_bundle_format and not arguments.bundle:
         raise UsageError(
             "no place for the bundle", hint="--bundle FILE; or --new-bundle-format=false prints the bare signature"
         )
-    outputs = [path for path in (arguments.bundle, arguments.output_signature) if path is not None]
+    outputs = [
+        path for path in (arguments.bundle, arguments.output_signature, arguments.rfc3161_timestamp) if path is not None
+    ]
     if len(arguments.files) > 1 and outputs:
         raise UsageError(
             f"{len(arguments.files)} files, and one place for their signatures: {outputs[0]}",
@@ -95,14 +96,22 @@ def _check(arguments: argparse.Namespace, context: Context) -> None:
         raise UsageError("--b64=false writes bytes, and there is no file for them", hint="--output-signature FILE")
     if arguments.files.count("-") > 1:
         raise UsageError("stdin can be read once only")
-    if "-" in arguments.files and "COSIGN_PASSWORD" not in context.environ and not context.interactive:
+    if (
+        "-" in arguments.files
+        and arguments.key
+        and "COSIGN_PASSWORD" not in context.environ
+        and not context.interactive
+    ):
         raise UsageError("stdin cannot be both the file and the password of the key", hint="set COSIGN_PASSWORD")
 
 
-def _check_algorithm(arguments: argparse.Namespace, signer: Signer) -> None:
+def _check_algorithm(arguments: argparse.Namespace, author: Author) -> None:
+    from sealgate.signing.keyless import ALGORITHMS
+
     if arguments.signing_algorithm is None:
         return
-    kind, hash_name = _ALGORITHMS[arguments.signing_algorithm]
+    signer = author.signer
+    kind, hash_name = ALGORITHMS[arguments.signing_algorithm]
     if (signer.public_key.algorithm, signer.hash_name) != (kind, hash_name):
         raise UsageError(
             f"--signing-algorithm {arguments.signing_algorithm} does not fit the key, "
@@ -117,13 +126,13 @@ class _Form(NamedTuple):
     said: str
 
 
-def _sign(path: str, signer: Signer, arguments: argparse.Namespace, context: Context) -> None:
+def _sign(path: str, author: Author, arguments: argparse.Namespace, context: Context) -> None:
     from sealgate.signing import blob as signing
     from sealgate.verification import blob as blobs
 
     context.err(f"Using payload from: {path}")
     payload = signing.ImagePayload()
-    hashes, whole = (signing.hash_of(signer),), signing.needs_message(signer)
+    hashes, whole = signing.hashes_of(author), signing.needs_message(author)
     if path == "-":
         blob = blobs.read(context.stdin.buffer, "-", hashes=hashes, whole=whole, hear=payload.hear)
     else:
@@ -135,7 +144,7 @@ def _sign(path: str, signer: Signer, arguments: argparse.Namespace, context: Con
         )
     if blob.size == 0:
         context.err(f"note: {path} is empty")
-    made = context.run(signing.sign_blob(blob, signer))
+    made = context.run(signing.sign_blob(blob, author, legacy=not arguments.new_bundle_format))
     import base64
 
     text = base64.b64encode(made.signature)
@@ -145,6 +154,14 @@ def _sign(path: str, signer: Signer, arguments: argparse.Namespace, context: Con
         forms.append(_Form(arguments.bundle, content, "bundle"))
     if arguments.output_signature:
         forms.append(_Form(arguments.output_signature, text if arguments.b64 else made.signature, "signature"))
+    if arguments.output_certificate:
+        certificate = certificate_of([author])
+        certificate = base64.b64encode(certificate) if arguments.b64 else certificate
+        forms.append(_Form(arguments.output_certificate, certificate, "certificate"))
+    if arguments.rfc3161_timestamp:
+        if not made.timestamp:
+            raise UsageError("--rfc3161-timestamp: no timestamp authority was asked", hint="--timestamp-server-url URL")
+        forms.append(_Form(arguments.rfc3161_timestamp, made.timestamp, "timestamp"))
     for form in forms:
         write_file(form.path, form.content)
         context.err(f"Wrote {form.said} to file {form.path}")

@@ -156,7 +156,7 @@ async def trust_of(arguments: Namespace, context: Context, identities: list[Iden
                 hint="--certificate-identity and --certificate-oidc-issuer",
             )
         return None
-    root = await _root(arguments, context)
+    root = await _root(arguments, context, keyless=bool(identities))
     from sealgate.verification.signer import Trust
 
     demand = _demand(arguments, root, time.time())
@@ -192,7 +192,7 @@ def _demand(arguments: Namespace, root: TrustRoot, now: float) -> Demand:
     )
 
 
-async def _root(arguments: Namespace, context: Context) -> TrustRoot:
+async def _root(arguments: Namespace, context: Context, *, keyless: bool) -> TrustRoot:
     """What is believed in: the file, else what the environment or `sealgate initialize` left; own authorities replace those."""
     from sealgate.trust import root as roots
 
@@ -206,7 +206,8 @@ async def _root(arguments: Namespace, context: Context) -> TrustRoot:
     else:
         from sealgate import truststore
 
-        root = await truststore.default(context.environ)
+        unasked = _unasked(arguments, keyless=keyless)
+        root = await truststore.default(context.environ, without=unasked, public=keyless)
     if own:
         root = root._replace(certificate_authorities=own)
     if arguments.timestamp_certificate_chain:
@@ -237,6 +238,16 @@ async def root_of(path: str | None, context: Context, *, optional: bool) -> Trus
         if optional:
             return None
         raise
+
+
+def _unasked(arguments: Namespace, *, keyless: bool) -> frozenset[str]:
+    """Parts of the trust root that are not looked at, whoever is in them."""
+    parts = set() if keyless else {"certificate_authorities", "ct_logs"}
+    if arguments.insecure_ignore_sct:
+        parts.add("ct_logs")
+    if arguments.insecure_ignore_tlog or arguments.private_infrastructure:
+        parts.add("logs")
+    return frozenset(parts)
 
 
 def _own_authorities(arguments: Namespace) -> tuple[Authority, ...]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import threading
 from typing import Any
 
+from sealgate import program as programs
 from sealgate.conditions.result import PolicyError
 
 _OUTPUT = 2000
@@ -27,7 +27,7 @@ class Vet:
 
     def __init__(self, source: str, path: str) -> None:
         """`path` is where programs are looked for. Raises `PolicyError`."""
-        program = shutil.which("cue", path=path)
+        program = programs.find("cue", path)
         if program is None:
             raise PolicyError(_MISSING)
         self._program = program

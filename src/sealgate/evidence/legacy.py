@@ -99,7 +99,25 @@ def layer_annotations(
 
     As cosign, an empty chain is written beside a certificate that has none. Raises `UsageError`: not PEM.
     """
-    found = {SIGNATURE: base64.encode(signature)}
+    return {SIGNATURE: base64.encode(signature)} | _came_along(certificate, chain, bundle, timestamp)
+
+
+def attestation_annotations(
+    predicate_type: str,
+    *,
+    certificate: bytes | None = None,
+    chain: bytes | None = None,
+    bundle: str | None = None,
+    timestamp: str | None = None,
+) -> dict[str, str]:
+    """The annotations of an attestation's layer: the signature is empty, since the envelope has it; else as a signature's."""
+    return {SIGNATURE: "", PREDICATE_TYPE: predicate_type} | _came_along(certificate, chain, bundle, timestamp)
+
+
+def _came_along(
+    certificate: bytes | None, chain: bytes | None, bundle: str | None, timestamp: str | None
+) -> dict[str, str]:
+    found: dict[str, str] = {}
     if bundle is not None:
         found[BUNDLE] = bundle
     if certificate is not None:
@@ -108,11 +126,6 @@ def layer_annotations(
     if timestamp is not None:
         found[TIMESTAMP] = timestamp
     return found
-
-
-def attestation_annotations(predicate_type: str) -> dict[str, str]:
-    """The annotations of an attestation's layer: the signature is empty, since the envelope has it."""
-    return {SIGNATURE: "", PREDICATE_TYPE: predicate_type}
 
 
 def promise_of(text: str) -> dict[str, Any]:

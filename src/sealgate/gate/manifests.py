@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate import limits
 from sealgate.errors import LimitError, NotFoundError, UsageError, WorkloadInvalidError
 from sealgate.policy.evaluate import Placed
 from sealgate.workloads import compose, dockerfile, kubernetes, yamldocs
 from sealgate.workloads.workload import Workload
+
+if TYPE_CHECKING:
+    from sealgate.policy.model import Policies
 
 _ENDINGS = (".yaml", ".yml", ".json")
 
@@ -115,6 +118,27 @@ def objects(manifest: Manifest, *, namespace: str, build_args: Mapping[str, str]
         return (_deployed(form, one, ""),)
     form = manifest._replace(form="kubernetes")
     return tuple(_deployed(form, each, namespace) for each in kubernetes.read_documents(documents, what=what))
+
+
+def with_extracted(found: Iterable[Deployed], policies: Policies) -> list[Deployed]:
+    """The same objects, with the images at places that only policies know (Kyverno's `imageExtractors`).
+
+    These are judged, and never written. Raises `WorkloadInvalidError`, `LimitError`.
+    """
+    if not any(rule.extractors for rule in policies.rules):
+        return list(found)
+    from sealgate.policy import kyverno_extractors
+
+    made = []
+    for each in found:
+        there = {image.pointer for image in each.images}
+        more = tuple(
+            image._replace(pointer="")
+            for image in kyverno_extractors.images(policies, each.workload)
+            if not image.pointer or f"{each.pointer}{image.pointer}" not in there
+        )
+        made.append(each._replace(images=(*each.images, *more)))
+    return made
 
 
 def _deployed(manifest: Manifest, found: kubernetes.FoundObject, namespace: str) -> Deployed:

@@ -18,6 +18,7 @@ from sealgate.verification import requirement as requirements
 from sealgate.verification.verify import Wanted
 
 if TYPE_CHECKING:
+    from sealgate.artifacts.copy import CopyOptions
     from sealgate.keys.algorithms import HashName
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import Signer
@@ -77,6 +78,19 @@ class SignArguments(TypedDict):
     """Prefix of the `.sig` tag."""
     settle: NotRequired[float | None]
     """Seconds that a shared tag must stand unchanged; None: 0.15 alone, 1 when others sign at the same time."""
+
+
+class CopyArguments(TypedDict):
+    """How `copy` copies."""
+
+    force: NotRequired[bool]
+    """Move a tag of the target that points to something else."""
+    only: NotRequired[Iterable[str] | None]
+    """Only what is attached, of these kinds: `"sig"`, `"att"`, `"sbom"`, `"referrer"`; the image's tag is not set then."""
+    platform: NotRequired[str | None]
+    """Only this platform's image of an index (`os/architecture[/variant]`)."""
+    settle: NotRequired[float | None]
+    """Seconds that a shared tag must stand unchanged; as in `SignArguments`."""
 
 
 def wanted(
@@ -190,6 +204,26 @@ def signing(
         settling=Settling() if settle is None else Settling(alone=settle, contended=settle),
     )
     return signers(keys), options
+
+
+def copying(
+    *,
+    force: bool = False,
+    only: Iterable[str] | None = None,
+    platform: str | None = None,
+    settle: float | None = None,
+) -> CopyOptions:
+    """`CopyArguments` as the engine takes them. Raises `UsageError` for what cannot be meant, `TypeError` for wrong types."""
+    from sealgate.artifacts.copy import KINDS, CopyOptions
+    from sealgate.signing.publish import Settling
+
+    if isinstance(only, str):
+        raise TypeError('only is a list: ["sig", "att"]')
+    kinds = None if only is None else frozenset(only)
+    if kinds is not None and not (kinds and kinds <= set(KINDS)):
+        raise UsageError(f"only takes {', '.join(KINDS)}")
+    settling = Settling() if settle is None else Settling(alone=settle, contended=settle)
+    return CopyOptions(force=force, only=kinds, platform=platform, settling=settling)
 
 
 def _annotations(annotations: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:

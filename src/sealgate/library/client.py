@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
+    from sealgate.artifacts.copy import Copied
     from sealgate.digest import Digest
-    from sealgate.library.asked import SignArguments, VerifyArguments
+    from sealgate.library.asked import CopyArguments, SignArguments, VerifyArguments
     from sealgate.library.attestations import AttestArguments, VerifyAttestationArguments
     from sealgate.library.operations import Attachments, ImageName, Place
     from sealgate.signing.attest import Attestation
@@ -150,6 +151,15 @@ class Client:
             lambda place: operations.attachments(place, image, content=content, tag_prefix=tag_prefix)
         )
 
+    async def copy(self, source: ImageName, target: ImageName, **arguments: Unpack[CopyArguments]) -> Copied:
+        """Copy an image and everything attached to it, between registries, layouts and archives; see `CopyArguments`.
+
+        The target's tag is set last. Raises `ImageNotFoundError`, `TagExistsError`, `UnavailableError`; what was moved before
+        an error stays, untagged, and the same call again goes on from there. What is listed and not there is in `left_out`.
+        """
+        options = asked.copying(**arguments)
+        return await self._run(lambda place: operations.copy(place, source, target, options))
+
     async def resolve(self, image: ImageName) -> Digest:
         """The digest of an image now. Raises `ImageNotFoundError`, `UnavailableError`."""
         return await self._run(lambda place: operations.resolve(place, image))
@@ -242,6 +252,19 @@ async def attachments(
     """List what is attached to an image: `Client.attachments` with a client for this call."""
     async with Client(registry=registry, seconds=seconds) as client:
         return await client.attachments(image, content=content, tag_prefix=tag_prefix)
+
+
+async def copy(
+    source: ImageName,
+    target: ImageName,
+    *,
+    registry: RegistrySettings = ANONYMOUS,
+    seconds: float = limits.TOTAL_SECONDS,
+    **arguments: Unpack[CopyArguments],
+) -> Copied:
+    """Copy an image with everything attached: `Client.copy` with a client for this call."""
+    async with Client(registry=registry, seconds=seconds) as client:
+        return await client.copy(source, target, **arguments)
 
 
 async def resolve(

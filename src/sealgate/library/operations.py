@@ -17,6 +17,7 @@ from sealgate.verification import verify as verifying
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sealgate.artifacts.copy import Copied, CopyOptions
     from sealgate.digest import Digest
     from sealgate.keys.signer import Signer
     from sealgate.oci.attachments import Attachment
@@ -118,6 +119,15 @@ async def attachments(place: Place, image: ImageName, *, content: bool, tag_pref
         if isinstance(problem, UnavailableError):
             raise problem
     return Attachments(where.name, digest, found.attachments, found.problems, found.referrers_api)
+
+
+async def copy(place: Place, source: ImageName, target: ImageName, options: CopyOptions) -> Copied:
+    """Copy an image and everything attached to it."""
+    from sealgate.artifacts.copy import copy as copy_image
+
+    with ExitStack() as closing:
+        opened = place.images(closing)
+        return await copy_image(await opened.open(text_of(source)), await opened.open_target(text_of(target)), options)
 
 
 async def _digest(where: Image) -> Digest:

@@ -385,7 +385,9 @@ def _run(helper: str, action: str, text: str, path: str, environ: Mapping[str, s
     import signal
     import subprocess
 
-    program = _on_path(f"docker-credential-{helper}", environ)
+    from sealgate import program as programs
+
+    program = programs.find(f"docker-credential-{helper}", environ.get("PATH", ""))
     if program is None:
         raise UsageError(
             f"{path} names the credential helper docker-credential-{helper}, which is not on the PATH",
@@ -435,12 +437,3 @@ def _run(helper: str, action: str, text: str, path: str, environ: Mapping[str, s
     if expired.is_set():
         raise DeadlineError(f"docker-credential-{helper} did not answer within {limits.HELPER_SECONDS:g} s")
     return status, output
-
-
-def _on_path(program: str, environ: Mapping[str, str]) -> str | None:
-    """The program in an absolute directory of PATH: never in the working directory, where an attacker's file may lie."""
-    for directory in environ.get("PATH", "").split(os.pathsep):
-        found = os.path.join(directory, program)
-        if os.path.isabs(directory) and os.path.isfile(found) and os.access(found, os.X_OK):
-            return found
-    return None

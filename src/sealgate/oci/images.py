@@ -28,6 +28,8 @@ class Image(NamedTuple):
     """Where signatures are: the same store, or that of `COSIGN_REPOSITORY`."""
     location: Reference | None = None
     """None for layouts."""
+    is_leaf: bool = False
+    """An index lists it as something that is no index."""
 
 
 class Images:

@@ -107,6 +107,11 @@ def children(manifest: Manifest, *, skip_malformed: bool = False) -> tuple[Descr
     return tuple(found)
 
 
+def says_index(entry: Descriptor) -> bool:
+    """Whether an entry of an index says that it is an index itself. The entry's bytes decide, once they are there."""
+    return entry.media_type in _INDEXES
+
+
 def layers(manifest: Manifest) -> tuple[Descriptor, ...]:
     """The layers of an image manifest, in order; none for an index."""
     entries = manifest.document.get("layers") or []

@@ -312,13 +312,13 @@ class RegistryStore:
 
     async def _next_page(self, response: Response, target: str | Url) -> Url | None:
         """The `Link: <…>; rel="next"` of a list (RFC 8288), on the registry's own host only."""
-        link = response.header("link")
-        if not link:
+        links = response.all("link")
+        if not links:
             return None
         from sealgate.transport.url import resolve_url
 
         base = target if isinstance(target, Url) else await self._host.url(target)
-        location = _next_link(link)
+        location = _next_link(links, self.name)
         if location is None:
             return None
         following = resolve_url(base, location)
@@ -363,11 +363,29 @@ def _entries(document: dict[str, Any], what: str) -> list[Descriptor]:
     return found
 
 
-def _next_link(header: str) -> str | None:
-    """The target of `rel=next` in a Link header."""
-    for link in header[:8192].split(",")[:16]:
-        target, _, parameters = link.partition(";")
-        relation = parameters.replace(" ", "").replace('"', "").lower()
-        if relation.startswith("rel=next") and target.strip().startswith("<") and target.strip().endswith(">"):
-            return target.strip()[1:-1]
+_LINK_CHARS = 8192
+_PARAMETER = (
+    r"""[ \t]*+;[ \t]*+(?:([!#$%&'*+.^_`|~0-9A-Za-z-]++)[ \t]*+(?:=[ \t]*+("(?:[^"\\]|\\.)*+"|[^\s",;]*+))?)?"""
+)
+
+
+def _next_link(headers: list[str], what: str) -> str | None:
+    """The target of `rel=next` among Link headers (RFC 8288, section 3). Raises `ProtocolError` for one that has no clear meaning.
+
+    A page that is missed would hide what stands on it, so that a target with commas, or other parameters before `rel`, must
+    not end the list.
+    """
+    import re
+
+    for header in headers:
+        position = 0
+        pattern = re.compile(rf"[ \t,]*+<([^<>]*+)>((?:{_PARAMETER})*+)[ \t]*+(?=,|$)")
+        while len(header) <= _LINK_CHARS and (found := pattern.match(header, position)):
+            position = found.end()
+            given = [(name.lower(), value) for name, value in re.findall(_PARAMETER, found[2])]
+            relation = next((value.strip('"') for name, value in given if name == "rel"), "")
+            if "next" in relation.lower().split():
+                return found[1]
+        if header[position:].strip(" \t,") and "next" in header[position:].lower():
+            raise ProtocolError(f"{what}: the registry names the next page of a list in a way that cannot be read")
     return None

@@ -30,12 +30,9 @@ def find(environ: Mapping[str, str], *, beside: str) -> str:
 
     Raises `GeneratorError`.
     """
-    import os
-    import shutil
-
     for folders in (beside, environ.get("PATH", "")):
-        if path := shutil.which("syft", path=folders or os.devnull):
-            return os.path.abspath(path)
+        if path := program.find("syft", folders):
+            return path
     raise GeneratorError(
         "there is no syft beside this Python, and none on the PATH",
         hint="pip install 'sealgate[sbom]' brings it; or make the SBOM elsewhere, and `sealgate attest --type spdxjson`",

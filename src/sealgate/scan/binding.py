@@ -18,6 +18,7 @@ class Part(NamedTuple):
 
     digest: str
     image_id: str
+    """Empty: its config is none of an image, and names nothing."""
     platform: str = ""
 
 

@@ -35,11 +35,9 @@ class Scanner(NamedTuple):
 
 def find(environ: Mapping[str, str], *, wanted: str | None = None) -> Scanner:
     """The scanner on the PATH: `wanted`, or the first of Trivy and Grype. Raises `ScannerError`."""
-    import shutil
-
     names = [name for name in NAMES if wanted in {None, name}]
     for name in names:
-        if path := shutil.which(name, path=environ.get("PATH", "")):
+        if path := program.find(name, environ.get("PATH", "")):
             return Scanner(name, path)
     raise ScannerError(
         f"no {' or '.join(names)} on the PATH", hint="install one, or give a report that it made: --report FILE"

@@ -6,36 +6,41 @@ cosign's `.att` tag. The identical Statement by the same key is not attached twi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits
 from sealgate.digest import Digest
-from sealgate.errors import LimitError, SealgateError, SigningError, StatementInvalidError, UnavailableError, UsageError
+from sealgate.errors import LimitError, SealgateError, StatementInvalidError, UnavailableError, UsageError
 from sealgate.evidence import attestation as statements
 from sealgate.evidence import bundle as bundles
 from sealgate.evidence import dsse, legacy, statement
 from sealgate.evidence.statement import Subject
-from sealgate.keys.signer import Signer, sign_message
 from sealgate.oci import attachments
 from sealgate.oci.attachments import Attachment
 from sealgate.oci.descriptor import Descriptor
-from sealgate.signing.sign import IMAGES_AT_ONCE, images_of, publish_bundles, publish_layers
+from sealgate.signing.author import Author, authors, failure
+from sealgate.signing.sign import (
+    IMAGES_AT_ONCE,
+    asked_of,
+    images_of,
+    may_stand,
+    publish_bundles,
+    publish_layers,
+)
 from sealgate.transport import flow
 from sealgate.verification import attestation as attestations
-from sealgate.verification import deny
 from sealgate.verification import evidence as evidences
 from sealgate.verification.attestation import Attested
-from sealgate.verification.checks import Asked
-from sealgate.verification.requirement import SignedBy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sealgate.evidence.attestation import Claim
+    from sealgate.keys.signer import Signer
     from sealgate.oci.images import Image
     from sealgate.oci.store import Manifest
     from sealgate.signing.sign import Format, SignOptions
-    from sealgate.verification.checks import SignatureReport
+    from sealgate.verification.checks import Asked, SignatureReport
 
 _SLACK = 256
 """Bytes by which two envelopes of one Statement may differ: the signature's length, spaces, an empty keyid."""
@@ -58,6 +63,8 @@ class Attestation(NamedTuple):
     """Where it is: `registry/repository`, for people."""
     replaced: int = 0
     """How many older ones gave way to it."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """The annotations of the layer (legacy)."""
 
 
 class Wording(NamedTuple):
@@ -86,7 +93,7 @@ class Wording(NamedTuple):
 
 async def attest(
     where: Image,
-    signers: list[Signer],
+    signers: Sequence[Signer | Author],
     wording: Wording,
     options: SignOptions,
     *,
@@ -96,14 +103,22 @@ async def attest(
 ) -> list[Attestation]:
     """Attest one image, with `recursive` its children too, by every signer in every format asked for.
 
-    `replace`: attestations of the same type by the same key give way. `limit`: the largest attestation that is made.
+    `replace`: attestations of the same type by the same key, or the same identity, give way. `limit`: the largest attestation that is made.
     `told` hears what goes on, for people. Raises `ImageNotFoundError`, `LimitError`, `SigningError`,
-    `StatementInvalidError` and what stores and signers raise; what was published before an error stays.
+    `StatementInvalidError` and what stores, signers and witnesses raise; what was published before an error stays.
     """
-    if not signers or not options.formats:
+    signing = authors(signers)
+    if not signing or not options.formats:
         raise UsageError("nothing to sign with", hint="--key FILE")
+    for author in signing:
+        author.check(bundle="bundle" in options.formats, legacy="legacy" in options.formats, envelope=True)
+        if replace and not author.judged:
+            raise UsageError(
+                f"--replace: without a trust root nobody can say which attestations are by {author.name}",
+                hint="--trusted-root FILE",
+            )
     images = await images_of(where, recursive=options.recursive)
-    works = [_Work(where, image, signers, wording, options, replace, limit) for image in images]
+    works = [_Work(where, image, signing, wording, options, replace, limit) for image in images]
     made = await flow.gather([work.run(told) for work in works], limit=IMAGES_AT_ONCE)
     return [attestation for attestations_ in made for attestation in attestations_]
 
@@ -118,7 +133,7 @@ def name_of(where: Image, options: SignOptions) -> str | None:
 class _Work(NamedTuple):
     where: Image
     image: Manifest
-    signers: list[Signer]
+    signing: list[Author]
     wording: Wording
     options: SignOptions
     replace: bool
@@ -136,26 +151,24 @@ class _Work(NamedTuple):
         made: list[Attestation] = []
         gone: list[Attachment] = []
         kept: list[Attachment] = []
-        for signer in self.signers:
-            asked = Asked(
-                self.image.digest, (SignedBy(signer.public_key, "the key"),), (), False, deny.NOTHING, None, None
-            )
-            standing = self._judged(found, asked, attested)
+        for author in self.signing:
             for format_ in self.options.formats:
+                asked = asked_of(author, self.image.digest, format_, signature=False)
+                standing = self._judged(found, asked, attested) if may_stand(author) or self.replace else []
                 same = [at for at, report in standing if report.format == format_ and _says(report, payload)]
+                same = same if may_stand(author) else []
                 others = [at for at, report in standing if report.format == format_ and at not in same[:1]]
                 kept += same[:1]
                 if self.replace:
                     gone += others
                 one = Attestation(
                     f"{self.where.store.name}@{self.image.digest}", self.image.digest, format_,
-                    signer.public_key.fingerprint, attested.predicate_type, b"", False, self.where.signatures.name,
+                    author.signer.public_key.fingerprint, attested.predicate_type, b"", False, self.where.signatures.name,
                     len(others) if self.replace else 0,
                 )  # fmt: skip
                 if not same:
-                    one = one._replace(
-                        content=await self._sealed(payload, signer, asked, attested, format_), added=self.options.upload
-                    )
+                    content, notes = await self._sealed(payload, author, asked, attested, format_)
+                    one = one._replace(content=content, added=self.options.upload, notes=tuple(notes.items()))
                 made.append(one)
         gone = _giving_way(gone, kept, found.attachments if found is not None else ())
         if found is not None and (gone or any(one.added for one in made)):
@@ -171,7 +184,7 @@ class _Work(NamedTuple):
             store, self.image.digest, suffixes=suffixes, prefix=self.options.tag_prefix, blob_limit=self.limit,
             fetch_layers=self.replace,
         )  # fmt: skip
-        if self.replace:
+        if self.replace or not any(map(may_stand, self.signing)):
             return found
         envelope = dsse.Envelope(dsse.IN_TOTO, payload, (dsse.EnvelopeSignature(bytes(72)),))
         sizes = {True: len(bundles.encode_dsse(envelope, hint="")), False: len(dsse.encode(envelope))}
@@ -204,24 +217,27 @@ class _Work(NamedTuple):
                 judged.append((attachment, report))
         return judged
 
-    async def _sealed(self, payload: bytes, signer: Signer, asked: Asked, attested: Attested, format_: Format) -> bytes:
-        """Make an attestation, and judge it as a verifier would."""
-        content = await seal(payload, signer, format_)
+    async def _sealed(
+        self, payload: bytes, author: Author, asked: Asked, attested: Attested, format_: Format
+    ) -> tuple[bytes, dict[str, str]]:
+        """Make an attestation and the annotations of its layer, and judge it as a verifier would."""
+        content, fields = await seal(payload, author, format_)
         if len(content) > self.limit:
             raise LimitError(
                 f"the attestation would have {len(content)} bytes; verifiers read at most {self.limit}",
                 hint="attest less, or raise COSIGN_MAX_ATTACHMENT_SIZE here and wherever it is verified",
             )
         kind = bundles.MEDIA_TYPE if format_ == "bundle" else legacy.DSSE_ENVELOPE
-        notes = legacy.attestation_annotations(attested.predicate_type) if format_ == "legacy" else {}
+        notes = legacy.attestation_annotations(attested.predicate_type, **fields) if format_ == "legacy" else {}
         layer = Descriptor(kind, len(content), Digest.of(content), tuple(notes.items()))
         origin = "referrer" if format_ == "bundle" else attachments.ATTESTATIONS
         evidence = evidences.read_attestation(
             Attachment(origin, layer.digest, None, self.image.digest, 1, layer, content)
         )
-        if evidence is None or not attestations.judge(evidence, asked, attested).accepted:
-            raise SigningError("the attestation that was made does not verify", hint="nothing was published")
-        return content
+        report = attestations.judge(evidence, asked, attested) if evidence is not None else None
+        if report is None or not report.accepted:
+            raise failure("the attestation", report.findings if report is not None else ())
+        return content, notes
 
     async def _publish(
         self, made: list[Attestation], gone: list[Attachment], predicate_type: str, *, api: bool
@@ -237,15 +253,14 @@ class _Work(NamedTuple):
                     store, self.image, fresh, self.options, api=api, predicate_type=predicate_type, replaced=names
                 )
             )
-        layers = [one.content for one in made if one.added and one.format == "legacy"]
+        layers = [(one.content, dict(one.notes)) for one in made if one.added and one.format == "legacy"]
         dropped = frozenset(str(at.layer.digest) for at in gone if at.origin != "referrer" and at.layer is not None)
         if layers or dropped:
-            notes = legacy.attestation_annotations(predicate_type)
             waiting.append(
                 publish_layers(
                     store,
                     self.image.digest,
-                    [(content, notes) for content in layers],
+                    layers,
                     self.options,
                     suffix=attachments.ATTESTATIONS,
                     replaced=dropped,
@@ -258,13 +273,19 @@ class _Work(NamedTuple):
                 raise outcome
 
 
-async def seal(payload: bytes, signer: Signer, format_: Format) -> bytes:
-    """A Statement signed: as a bundle, or as a bare envelope (`legacy`). Raises what the signer raises."""
-    signature = await sign_message(signer, dsse.pae(dsse.IN_TOTO, payload))
-    envelope = dsse.Envelope(dsse.IN_TOTO, payload, (dsse.EnvelopeSignature(signature),))
+async def seal(payload: bytes, author: Author, format_: Format) -> tuple[bytes, dict[str, Any]]:
+    """A Statement signed: as a bundle; or as a bare envelope (`legacy`), and what goes into its annotations.
+
+    Raises what the signer and the witnesses raise.
+    """
+    envelope = dsse.Envelope(dsse.IN_TOTO, payload, ())
+    legacy_ = format_ == "legacy"
+    message = dsse.pae(dsse.IN_TOTO, payload)
+    witnessed = await author.sign(message, legacy=legacy_, envelope=envelope, stamp_envelope=legacy_)
+    envelope = envelope._replace(signatures=(dsse.EnvelopeSignature(witnessed.signature),))
     if format_ == "bundle":
-        return bundles.encode_dsse(envelope, hint=signer.public_key.hint)
-    return dsse.encode(envelope)
+        return bundles.encode_dsse(envelope, **author.bundle_fields(witnessed)), {}
+    return dsse.encode(envelope), author.legacy_fields(witnessed)
 
 
 def _giving_way(gone: list[Attachment], kept: list[Attachment], everything: tuple[Attachment, ...]) -> list[Attachment]:

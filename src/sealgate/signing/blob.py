@@ -1,4 +1,4 @@
-"""Sign a file with a key: make the signature, judge it as a verifier would, and give it in each of cosign's forms.
+"""Sign a file: make the signature, judge it as a verifier would, and give it in each of cosign's forms.
 
 What the signature of an image is made over could be signed as a file just as well (W06): a simple-signing payload, or the
 pre-authentication encoding of a DSSE envelope. `ImagePayload` notices both, so that a service that signs files for others
@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from sealgate.errors import SigningError
 from sealgate.evidence import bundle as bundles
 from sealgate.evidence.legacy import BlobBundle, encode_blob_bundle
-from sealgate.keys.signer import sign_digest, sign_message
+from sealgate.keys.algorithms import HASHES
+from sealgate.signing.author import Author, authors, failure
 from sealgate.verification import blob as blobs
 from sealgate.verification import deny
-from sealgate.verification.requirement import SignedBy
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sealgate.keys.signer import Signer
     from sealgate.verification.blob import Blob
 
@@ -33,6 +35,16 @@ class BlobSignature(NamedTuple):
     """A Sigstore bundle v0.3."""
     legacy_bundle: bytes
     """cosign's older bundle."""
+    certificate: bytes = b""
+    """PEM; empty: a key signed."""
+    timestamp: bytes = b""
+    """An RFC 3161 response as cosign writes it into a file of its own, JSON."""
+
+
+def hashes_of(signer: Signer | Author) -> Collection[str]:
+    """The hashes that a file must be read with, for `sign_blob`."""
+    [author] = authors([signer])
+    return {hash_of(author.signer)} if author.root is None else {*HASHES, hash_of(author.signer)}
 
 
 def hash_of(signer: Signer) -> str:
@@ -43,33 +55,48 @@ def hash_of(signer: Signer) -> str:
     return signer.hash_name or "sha256"
 
 
-def needs_message(signer: Signer) -> bool:
+def needs_message(signer: Signer | Author) -> bool:
     """Whether `signer` needs the file in memory."""
-    return signer.wants == "message"
+    [author] = authors([signer])
+    return author.signer.wants == "message"
 
 
-async def sign_blob(blob: Blob, signer: Signer) -> BlobSignature:
-    """Sign a file that was read with `hash_of(signer)`, and whole if the signer needs it.
+async def sign_blob(blob: Blob, signer: Signer | Author, *, legacy: bool = False) -> BlobSignature:
+    """Sign a file that was read with `hashes_of(signer)`, and whole if the signer needs it.
 
-    Raises `SigningError` when what was made does not verify, and what the signer raises.
+    Both bundles are made; where somebody bears witness, only the one for which they were asked: with `legacy` the older one.
+    Raises `SigningError` when what was made does not verify, and what the signer and the witnesses raise.
     """
-    hash_name = hash_of(signer)
-    if needs_message(signer):
+    [author] = authors([signer])
+    hash_name = hash_of(author.signer)
+    author.check(bundle=not legacy, legacy=legacy, envelope=False)
+    if needs_message(author):
         if blob.message is None:
             raise SigningError(f"{blob.name} was not kept, and the key needs the whole of it")
-        signature = await sign_message(signer, blob.message)
+        witnessed = await author.sign(blob.message, legacy=legacy)
     else:
-        signature = await sign_digest(signer, blob.digests[hash_name])
-    bundle = bundles.encode_message(
-        signature, _DIGEST_NAME[hash_name], blob.digests[hash_name], hint=signer.public_key.hint
+        witnessed = await author.sign_digest(blob.digests[hash_name], legacy=legacy)
+    made = BlobSignature(witnessed.signature, b"", b"")
+    fields = author.legacy_fields(witnessed)
+    if not legacy or author == Author(author.signer):
+        content = bundles.encode_message(
+            witnessed.signature, _DIGEST_NAME[hash_name], blob.digests[hash_name], **author.bundle_fields(witnessed)
+        )
+        made = made._replace(bundle=content)
+    if legacy or author == Author(author.signer):
+        # cosign 3.1.1 adds the public key as `cert`, and then cannot read it as a certificate; 2.5.0 adds nothing.
+        older = encode_blob_bundle(BlobBundle(witnessed.signature, fields.get("certificate"), witnessed.promise))
+        made = made._replace(legacy_bundle=older)
+    asked = blobs.BlobAsked(author.keys, deny.NOTHING, author.signer.hash_name, author.trust(legacy=legacy))
+    for form, what in ((made.bundle, "the bundle"), (made.legacy_bundle, "the legacy bundle")):
+        evidence = blobs.parse_bundle(form, what)
+        if evidence.came is not None:  # the older bundle has no room for timestamps; they go into a file of their own
+            evidence = evidence._replace(came=evidence.came._replace(timestamps=witnessed.timestamps))
+        if form and not (report := blobs.judge(evidence, blob, asked)).accepted:
+            raise failure("the signature", report.findings)
+    return made._replace(
+        certificate=fields.get("certificate", b""), timestamp=fields.get("timestamp", "").encode("ascii")
     )
-    # cosign 3.1.1 adds the public key as `cert`, and then cannot read it as a certificate; 2.5.0 adds nothing.
-    legacy = encode_blob_bundle(BlobBundle(signature, None, None))
-    asked = blobs.BlobAsked((SignedBy(signer.public_key, "the key"),), deny.NOTHING, signer.hash_name, None)
-    for made in (blobs.parse_bundle(bundle, "the bundle"), blobs.parse_bundle(legacy, "the legacy bundle")):
-        if not blobs.judge(made, blob, asked).accepted:
-            raise SigningError("the signature that was made does not verify", hint="nothing was written")
-    return BlobSignature(signature, bundle, legacy)
 
 
 def _letter(char: str) -> bytes:

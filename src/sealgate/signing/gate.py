@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sealgate.scan.report import Report
 
 _AT_ONCE = 8
+_CONFIGS = (".image.config.v1+json", ".container.image.v1+json")
+_EMPTY_BYTES = 2
+"""`{}`"""
 _ATTESTATION = "vnd.docker.reference.type"
 """BuildKit's annotation of index entries that are no images."""
 
@@ -35,7 +38,7 @@ class Gate(NamedTuple):
 async def target_of(where: Image) -> tuple[Image, Target]:
     """The image pinned to its digest, and its platforms with their config digests.
 
-    Raises `ImageNotFoundError`, `ManifestUnsupportedError` (an index in an index, an artifact), and what stores raise.
+    Raises `ImageNotFoundError`, `ManifestUnsupportedError` (an index in an index, or without images), and what stores raise.
     """
     found = await where.store.get_manifest(where.which)
     if found is None:
@@ -82,5 +85,8 @@ async def _child(store: Store, entry: Descriptor) -> Part:
 
 
 def _part(found: Manifest, platform: str) -> Part:
+    """Only the config of an image commits to its layers; artifacts share one, the empty object, whatever is in them."""
     config = manifests.config(found)
-    return Part(str(found.digest), "" if config is None else str(config.digest), platform)
+    if config is None or not config.media_type.endswith(_CONFIGS) or config.size <= _EMPTY_BYTES:
+        return Part(str(found.digest), "", platform)
+    return Part(str(found.digest), str(config.digest), platform)

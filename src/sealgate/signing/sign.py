@@ -1,7 +1,8 @@
-"""Sign images with keys: make the signature, judge it as a verifier would, and put it where verifiers look.
+"""Sign images: make the signature, judge it as a verifier would, and put it where verifiers look.
 
 One flow for the command line and the library. Formats: `bundle` (Sigstore bundle v0.3 as a referrer) and `legacy`
-(cosign's `.sig` tag). What stands already, by the same key with the same content, is not written again.
+(cosign's `.sig` tag). What stands already, by the same key with the same content, is not written again; by a certificate it
+is, since each has a key and a time of its own.
 """
 
 from __future__ import annotations
@@ -9,25 +10,26 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from sealgate import limits
 from sealgate.digest import Digest
-from sealgate.errors import DigestInvalidError, ImageNotFoundError, SigningError, UsageError
+from sealgate.errors import DigestInvalidError, ImageNotFoundError, LimitError, UsageError
 from sealgate.evidence import bundle as bundles
 from sealgate.evidence import dsse, legacy, predicates, simple, statement
-from sealgate.keys.signer import Signer, sign_message
 from sealgate.oci import attachments
 from sealgate.oci import manifest as manifests
 from sealgate.oci.attachments import Attachment
 from sealgate.oci.descriptor import Descriptor
+from sealgate.signing.author import Author, authors, failure
 from sealgate.signing.publish import Entry, Settling, SharedTag, add
 from sealgate.transport import flow
 from sealgate.verification import deny
 from sealgate.verification import evidence as evidences
 from sealgate.verification.checks import Asked, SignatureReport, judge
-from sealgate.verification.requirement import SignedBy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from sealgate.keys.signer import Signer
     from sealgate.oci.images import Image
     from sealgate.oci.store import Manifest, Store
 
@@ -71,32 +73,52 @@ class Signature(NamedTuple):
     """False when it stood already or nothing was to be uploaded."""
     stored: str
     """Where it is: `registry/repository`, for people."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """The annotations of the layer (legacy)."""
 
 
 async def sign(
-    where: Image, signers: list[Signer], options: SignOptions, told: Callable[[str], None] = lambda _: None
+    where: Image, signers: Sequence[Signer | Author], options: SignOptions, told: Callable[[str], None] = lambda _: None
 ) -> list[Signature]:
     """Sign one image, with `recursive` its children too, by every signer in every format asked for.
 
-    `told` hears what goes on, for people. Raises `ImageNotFoundError`, `SigningError` and what stores and signers raise;
-    signatures that were published before an error stay.
+    `told` hears what goes on, for people. Raises `ImageNotFoundError`, `SigningError` and what stores, signers and witnesses
+    raise; signatures that were published before an error stay.
     """
-    if not signers or not options.formats:
+    signing = authors(signers)
+    if not signing or not options.formats:
         raise UsageError("nothing to sign with", hint="--key FILE")
+    for author in signing:
+        author.check(bundle="bundle" in options.formats, legacy=False, envelope=True)
+        author.check(bundle=False, legacy="legacy" in options.formats, envelope=False)
     images = await images_of(where, recursive=options.recursive)
-    made = await flow.gather([_sign_one(where, each, signers, options, told) for each in images], limit=IMAGES_AT_ONCE)
+    made = await flow.gather([_sign_one(where, each, signing, options, told) for each in images], limit=IMAGES_AT_ONCE)
     return [signature for signatures in made for signature in signatures]
 
 
 async def images_of(where: Image, *, recursive: bool) -> list[Manifest]:
-    """The manifest that `where` names; with `recursive` those of an index follow. Raises `ImageNotFoundError`."""
+    """The manifest that `where` names; with `recursive` all that are in it, at whatever depth, follow, each once.
+
+    Raises `ImageNotFoundError`, `LimitError`.
+    """
     image = await where.store.get_manifest(where.which)
     if image is None:
         raise ImageNotFoundError(f"{where.name} does not exist", hint="push the image first, then sign it")
     if not recursive or not image.is_index:
         return [image]
-    children = [_child(where.store, child.digest) for child in manifests.children(image)]
-    return [image, *await flow.gather(children, limit=IMAGES_AT_ONCE)]
+    found = {image.digest: image}
+    level = [image]
+    for _ in range(limits.INDEX_DEPTH):
+        listed = dict.fromkeys(child.digest for index in level for child in manifests.children(index))
+        fresh = [digest for digest in listed if digest not in found]
+        if len(found) + len(fresh) > limits.INDEX_CHILDREN + 1:
+            raise LimitError(f"more than {limits.INDEX_CHILDREN} images are in {where.name}")
+        level = await flow.gather([_child(where.store, digest) for digest in fresh], limit=IMAGES_AT_ONCE)
+        found |= {each.digest: each for each in level}
+        level = [each for each in level if each.is_index]
+        if not level:
+            return list(found.values())
+    raise LimitError(f"indexes are nested deeper than {limits.INDEX_DEPTH} in {where.name}")
 
 
 async def _child(store: Store, digest: Digest) -> Manifest:
@@ -107,23 +129,27 @@ async def _child(store: Store, digest: Digest) -> Manifest:
 
 
 async def _sign_one(
-    where: Image, image: Manifest, signers: list[Signer], options: SignOptions, told: Callable[[str], None]
+    where: Image, image: Manifest, signing: list[Author], options: SignOptions, told: Callable[[str], None]
 ) -> list[Signature]:
     found = None
     if options.upload:
         suffixes = (attachments.SIGNATURES,) if "legacy" in options.formats else ()
-        found = await attachments.find(where.signatures, image.digest, suffixes=suffixes, prefix=options.tag_prefix)
+        found = await attachments.find(
+            where.signatures, image.digest, suffixes=suffixes, prefix=options.tag_prefix,
+            fetch_layers=any(map(may_stand, signing)),
+        )  # fmt: skip
         for problem in found.problems:
             raise problem  # what stands there must be known, or entries could be lost
     made: list[Signature] = []
-    for signer in signers:
-        asked = Asked(image.digest, (SignedBy(signer.public_key, "the key"),), (), True, deny.NOTHING, None, None)
-        standing = [
-            report
-            for attachment in (found.attachments if found is not None else ())
-            if (evidence := evidences.read(attachment)) is not None and (report := judge(evidence, asked)).accepted
-        ]
-        made += [await _make(where, image, signer, asked, format_, standing, options) for format_ in options.formats]
+    for author in signing:
+        for format_ in options.formats:
+            asked = asked_of(author, image.digest, format_)
+            standing = [
+                report
+                for attachment in (found.attachments if found is not None and may_stand(author) else ())
+                if (evidence := evidences.read(attachment)) is not None and (report := judge(evidence, asked)).accepted
+            ]
+            made.append(await _make(where, image, author, asked, format_, standing, options))
     if options.upload and found is not None:
         fresh = [signature for signature in made if signature.added]
         if fresh:
@@ -133,16 +159,26 @@ async def _sign_one(
             contents = [signature.content for signature in new]
             waiting.append(publish_bundles(where.signatures, image, contents, options, api=found.referrers_api))
         if new := [signature for signature in fresh if signature.format == "legacy"]:
-            layers = [(signature.content, legacy.layer_annotations(signature.signature)) for signature in new]
+            layers = [(signature.content, dict(signature.notes)) for signature in new]
             waiting.append(publish_layers(where.signatures, image.digest, layers, options))
         await flow.gather(waiting)
     return made
 
 
+def asked_of(author: Author, image: Digest, format_: Format, *, signature: bool = True) -> Asked:
+    """What a verifier would ask of what the author makes; `signature`: of an image, so that its annotations are compared."""
+    return Asked(image, author.keys, (), signature, deny.NOTHING, None, author.trust(legacy=format_ == "legacy"))
+
+
+def may_stand(author: Author) -> bool:
+    """Whether a signature that stands already can be as good as a new one, and that can be seen."""
+    return not author.ephemeral and author.judged
+
+
 async def _make(
     where: Image,
     image: Manifest,
-    signer: Signer,
+    author: Author,
     asked: Asked,
     format_: Format,
     standing: list[SignatureReport],
@@ -151,7 +187,7 @@ async def _make(
     """Make a signature unless the same one stands, and judge it as a verifier would."""
     annotations = dict(options.annotations)
     made = Signature(
-        f"{where.store.name}@{image.digest}", image.digest, format_, signer.public_key.fingerprint, b"", b"", False,
+        f"{where.store.name}@{image.digest}", image.digest, format_, author.signer.public_key.fingerprint, b"", b"", False,
         where.signatures.name,
     )  # fmt: skip
     reference = options.container_identity or _docker_reference(where)
@@ -159,21 +195,25 @@ async def _make(
         return made
     if format_ == "bundle":
         payload = statement.encode_image_signature(image.digest, annotations)
-        signature = await sign_message(signer, dsse.pae(dsse.IN_TOTO, payload))
-        envelope = dsse.Envelope(dsse.IN_TOTO, payload, (dsse.EnvelopeSignature(signature),))
-        content = bundles.encode_dsse(envelope, hint=signer.public_key.hint)
+        envelope = dsse.Envelope(dsse.IN_TOTO, payload, ())
+        witnessed = await author.sign(dsse.pae(dsse.IN_TOTO, payload), legacy=False, envelope=envelope)
+        envelope = envelope._replace(signatures=(dsse.EnvelopeSignature(witnessed.signature),))
+        content = bundles.encode_dsse(envelope, **author.bundle_fields(witnessed))
+        notes: dict[str, str] = {}
         layer = Descriptor(bundles.MEDIA_TYPE, len(content), Digest.of(content))
     else:
         content = simple.encode(reference, image.digest, annotations)
-        signature = await sign_message(signer, content)
-        layer = Descriptor(
-            legacy.SIMPLE_SIGNING, len(content), Digest.of(content), tuple(legacy.layer_annotations(signature).items())
-        )
+        witnessed = await author.sign(content, legacy=True)
+        notes = legacy.layer_annotations(witnessed.signature, **author.legacy_fields(witnessed))
+        layer = Descriptor(legacy.SIMPLE_SIGNING, len(content), Digest.of(content), tuple(notes.items()))
     origin = "referrer" if format_ == "bundle" else attachments.SIGNATURES
     evidence = evidences.read(Attachment(origin, layer.digest, None, image.digest, 1, layer, content))
-    if evidence is None or not judge(evidence, asked).accepted:
-        raise SigningError("the signature that was made does not verify", hint="nothing was published")
-    return made._replace(content=content, signature=signature, added=options.upload)
+    report = judge(evidence, asked) if evidence is not None else None
+    if report is None or not report.accepted:
+        raise failure("the signature", report.findings if report is not None else ())
+    return made._replace(
+        content=content, signature=witnessed.signature, added=options.upload, notes=tuple(notes.items())
+    )
 
 
 def _docker_reference(where: Image) -> str:

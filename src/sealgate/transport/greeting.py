@@ -28,7 +28,7 @@ _HELLO = (
 )  # fmt: skip
 _HANDSHAKE = b"\x01" + len(_HELLO).to_bytes(3, "big") + _HELLO
 CLIENT_HELLO = b"\x16\x03\x01" + len(_HANDSHAKE).to_bytes(2, "big") + _HANDSHAKE
-"""A ClientHello (RFC 8446, section 4.1.2). Whatever a TLS server thinks of it, its answer is a TLS record."""
+"""A ClientHello (RFC 8446, section 4.1.2). Whatever a TLS server thinks of it, its answer, if any, is a TLS record."""
 
 _ALERT, _HANDSHAKE_RECORD = b"\x15", b"\x16"
 
@@ -38,19 +38,21 @@ def is_worthwhile(request: Request) -> bool:
     return request.tls == Tls() and address.is_private(request.url.host)
 
 
-def speaks_tls(sock: socket.socket, url: Url, seconds: float) -> bool:
-    """Whether the peer of a fresh connection answers in TLS. The connection is of no further use.
+def speaks_tls(sock: socket.socket, url: Url, seconds: float) -> bool | None:
+    """Whether the peer of a fresh connection answers in TLS; None when it ends the connection without a word, as TLS
+    servers on asyncio do instead of sending an alert: only a whole handshake tells. The connection is of no further use.
 
     Raises `DeadlineError` when nothing comes back.
     """
     try:
         sock.settimeout(seconds)
         sock.sendall(CLIENT_HELLO)
-        return sock.recv(1) in {_ALERT, _HANDSHAKE_RECORD}
+        first = sock.recv(1)
     except TimeoutError as error:
         raise DeadlineError(f"{url.authority} did not answer the TLS greeting in time") from error
     except OSError:
-        return False
+        return None
+    return first in {_ALERT, _HANDSHAKE_RECORD} if first else None
 
 
 def not_tls(url: Url, why: str = "it answers in something else") -> TlsError:

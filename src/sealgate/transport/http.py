@@ -145,7 +145,7 @@ class HttpClient:
         sock, _ = self._dial(request, None, ends)
         with sock:
             patience = self._patience(limits.CONNECT_SECONDS, ends, request.url.authority)
-            if not greeting.speaks_tls(sock, request.url, patience()):
+            if greeting.speaks_tls(sock, request.url, patience()) is False:
                 raise greeting.not_tls(request.url)
 
     def _secure(self, request: Request, proxy: Proxy | None, ends: float, context: ssl.SSLContext) -> Wire:
@@ -164,7 +164,13 @@ class HttpClient:
         url = request.url
         if proxy is None:
             return self._open(url.host, url.port, request.addresses, ends)
-        sock, peer = self._open(proxy.host, proxy.port, "any", ends)
+        try:
+            sock, peer = self._open(proxy.host, proxy.port, "any", ends)
+        except UnreachableError as error:
+            raise UnreachableError(
+                f"the proxy for {url.authority} cannot be reached: {error.message}",
+                hint="HTTPS_PROXY, HTTP_PROXY and NO_PROXY name it, or hosts that need none",
+            ) from error
         if url.scheme == "https":
             try:
                 patience = self._patience(limits.CONNECT_SECONDS, ends, f"the proxy {proxy.host}:{proxy.port}")

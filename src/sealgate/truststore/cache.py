@@ -37,8 +37,8 @@ TRUSTED_ROOT = "trusted_root.json"
 SIGNING_CONFIG = "signing_config.v0.2.json"
 TARGETS = (TRUSTED_ROOT, SIGNING_CONFIG)
 _REMOTE = "remote.json"
-_FIRST = "first-root.sha256"
-"""Which root it began with; cosign has no such file, and does not mind it."""
+_BEGIN = "sealgate.json"
+"""Of which mirror it is and which root it began with; cosign has no such file, and does not mind it."""
 
 
 class Kept(NamedTuple):
@@ -72,13 +72,15 @@ class Cache:
     def folder(self, mirror: str) -> str:
         """Where what `mirror` says is kept; cosign's name for it."""
         name = re.sub("^https?://", "", mirror).replace("/", "-").replace(":", "-").lower()
-        if re.fullmatch(r"[0-9a-z][0-9a-z._\[\]~%-]{0,199}", name) is None:
+        if re.fullmatch(r"[0-9a-z\[][0-9a-z._\[\]~%-]{0,199}", name) is None:
             raise UsageError(f"the mirror's address {ascii(mirror)[:200]} makes no name of a directory")
         return os.path.join(self.path, name)
 
     def read(self, mirror: str) -> Kept:
         """What was kept of `mirror`; nothing of it unless all metadata is there. What is damaged counts as not there."""
         folder = self.folder(mirror)
+        if self._is_of_another(mirror):
+            return Kept({}, {})
         metadata = {}
         for role in ROLES:
             data = _read(os.path.join(folder, f"{role}.json"), limits.TUF_METADATA_BYTES)
@@ -94,21 +96,34 @@ class Cache:
 
     def root(self, mirror: str) -> bytes | None:
         """The root that is trusted for `mirror`."""
+        if self._is_of_another(mirror):
+            return None
         return _read(os.path.join(self.folder(mirror), "root.json"), limits.TUF_ROOT_BYTES)
 
     def began_with(self, mirror: str, root: bytes) -> bool:
         """Whether what is kept of `mirror` is `root`, or was reached from it."""
-        import hashlib
+        return self.root(mirror) == root or self._begin(mirror).get("root") == _sha256(root)
 
-        first = _read(os.path.join(self.folder(mirror), _FIRST), limits.SMALL_BODY_BYTES)
-        return self.root(mirror) == root or first == hashlib.sha256(root).hexdigest().encode("ascii")
+    def _begin(self, mirror: str) -> dict[str, Any]:
+        data = _read(os.path.join(self.folder(mirror), _BEGIN), limits.SMALL_BODY_BYTES)
+        if data is None:
+            return {}
+        try:
+            return strictjson.parse_object(data, limit=len(data), what=_BEGIN)
+        except ContentError:
+            return {"mirror": None}  # damaged: as if it were of another mirror
+
+    def _is_of_another(self, mirror: str) -> bool:
+        """Several addresses make one name of a directory: https://a/b and https://a-b."""
+        return bool(self._begin(mirror).get("mirror", mirror) != mirror)
 
     def write(self, mirror: str, kept: Kept, *, began_with: bytes) -> None:
         """Replace what is kept of `mirror`, reached from the root `began_with`."""
-        import hashlib
+        import json
 
         folder = self.folder(mirror)
-        _write(folder, _FIRST, hashlib.sha256(began_with).hexdigest().encode("ascii"))
+        begin = {"mirror": mirror, "root": _sha256(began_with)}
+        _write(folder, _BEGIN, json.dumps(begin, separators=(",", ":")).encode("utf-8"))
         for role in ROLES:
             _write(folder, f"{role}.json", kept.metadata[role])
         for name in TARGETS:
@@ -200,6 +215,12 @@ def _signed(role: str, data: bytes) -> dict[str, Any]:
     if not isinstance(signed, dict):
         raise TrustUpdateError(f"{role}.json is not metadata of a TUF repository")
     return signed
+
+
+def _sha256(data: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
 
 
 def _is_target(targets: bytes, name: str, data: bytes) -> bool:

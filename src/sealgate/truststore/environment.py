@@ -39,29 +39,34 @@ _ROOT_FILE = "SIGSTORE_ROOT_FILE"
 _CT_FILE = "SIGSTORE_CT_LOG_PUBLIC_KEY_FILE"
 _LOG_FILE = "SIGSTORE_REKOR_PUBLIC_KEY"
 _TSA_FILE = "SIGSTORE_TSA_CERTIFICATE_FILE"
-_NEEDED = (_ROOT_FILE, _CT_FILE, _LOG_FILE)
+_NEEDED = {_ROOT_FILE: "certificate_authorities", _CT_FILE: "ct_logs", _LOG_FILE: "logs"}
 """Together they need no repository; timestamp authorities are believed in where somebody names them."""
 _HINT = "`sealgate initialize` fetches one, --trusted-root FILE names one"
 
 
-async def default(environ: Mapping[str, str], *, now: float | None = None) -> TrustRoot:
+async def default(
+    environ: Mapping[str, str], *, without: frozenset[str] = frozenset(), now: float | None = None, public: bool = False
+) -> TrustRoot:
     """What is believed in where no option says so. `now`: seconds since 1970; None: the clock of this machine.
 
+    `public`: where nobody said, the public Sigstore is believed, as by cosign, and its repository asked.
+
+    `without`: parts of the root (by their names in `TrustRoot`) that will not be looked at; nobody needs to name them.
     Raises `TrustRootMissingError` where nobody said, `KeyMaterialError`s and `TrustUpdateError`s for what cannot be
     believed, `UnavailableError`s where a repository must be asked and cannot be.
     """
     named = [name for name in (*_NEEDED, _TSA_FILE) if environ.get(name)]
-    if all(name in named for name in _NEEDED):
+    missing = [name for name, part in _NEEDED.items() if name not in named and part not in without]
+    if named and not missing:
         return _with_files(TrustRoot((), (), (), ()), environ)
-    kept = await initialized(environ, now=now)
+    kept = await initialized(environ, now=now, public=public and not named)
     if kept is None:
         if not named:
             raise TrustRootMissingError(
                 "no trust root is known: nothing says which authorities and logs are believed in", hint=_HINT
             )
-        missing = " and ".join(name for name in _NEEDED if name not in named)
         raise TrustRootMissingError(
-            f"{named[0]} is set, and neither {missing} nor `sealgate initialize` says who else is believed in",
+            f"{named[0]} is set, and neither {' and '.join(missing)} nor `sealgate initialize` says who else is believed in",
             hint="`sealgate trusted-root create` writes a trust root that has only some parts, for --trusted-root",
         )
     if cache.TRUSTED_ROOT not in kept.targets:
@@ -69,11 +74,13 @@ async def default(environ: Mapping[str, str], *, now: float | None = None) -> Tr
     return _with_files(roots.parse(kept.targets[cache.TRUSTED_ROOT]), environ)
 
 
-async def signing_config(environ: Mapping[str, str], *, now: float | None = None) -> SigningConfig:
-    """Where to sign where no option says so: what the TUF repository says. Raises as `default`."""
+async def signing_config(
+    environ: Mapping[str, str], *, now: float | None = None, public: bool = False
+) -> SigningConfig:
+    """Where to sign where no option says so: what the TUF repository says; `public` as of `default`. Raises as `default`."""
     from sealgate.truststore import signing_config as configs
 
-    kept = await initialized(environ, now=now)
+    kept = await initialized(environ, now=now, public=public)
     if kept is None:
         raise TrustRootMissingError(
             "no signing configuration is known: nothing says where to sign",
@@ -86,8 +93,11 @@ async def signing_config(environ: Mapping[str, str], *, now: float | None = None
     return configs.parse(kept.targets[cache.SIGNING_CONFIG])
 
 
-async def initialized(environ: Mapping[str, str], *, now: float | None = None) -> Kept | None:
-    """What the TUF repository of the environment says, asked again if that has expired; None: there is no repository."""
+async def initialized(environ: Mapping[str, str], *, now: float | None = None, public: bool = False) -> Kept | None:
+    """What the TUF repository of the environment says, asked again if that has expired; None: there is no repository.
+
+    `public`: where none was chosen, the public Sigstore's.
+    """
     where = folder(environ)
     if where is None:
         return None
@@ -98,7 +108,9 @@ async def initialized(environ: Mapping[str, str], *, now: float | None = None) -
     if mirror is None:
         if given:
             raise TrustRootMissingError("TUF_ROOT_JSON is set, and nothing says of which repository it is", hint=_HINT)
-        return None
+        if not public:
+            return None
+        mirror = PUBLIC_MIRROR
     at = _now() if now is None else now
     kept = store.read(mirror)
     root = read_file(given, limits.TUF_ROOT_BYTES) if given else None

@@ -307,8 +307,8 @@ def _verify(evidence: BlobEvidence, blob: Blob, asked: BlobAsked) -> tuple[Signe
         message = f"names {named.name} as its key, but does not verify with it: the file or the signature was altered"
         return None, None, Finding("signature-invalid", "failed", message)
     wanted = ", ".join(f"{each.name} ({each.key.fingerprint})" for each in asked.keys)
-    signer = f"signed by key SHA256:{hint.rstrip('=')}, " if hint else "signed by another key, or altered: "
-    return None, None, Finding("signature-key-mismatch", "failed", f"{signer}not by {wanted}")
+    signer = f"names key SHA256:{hint.rstrip('=')} as its signer" if hint else "is by another key, or altered"
+    return None, None, Finding("signature-key-mismatch", "failed", f"{signer}; not signed by {wanted}")
 
 
 def _scheme(key: PublicKey, evidence: BlobEvidence, blob: Blob, asked: BlobAsked) -> str | None:

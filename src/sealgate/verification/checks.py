@@ -48,6 +48,8 @@ class Asked(NamedTuple):
     """Only signatures over this hash count; None: whatever the key's kind is signed with."""
     trust: Trust | None
     """Whose certificates count, and what else is asked for; None: keys alone are asked for, and nothing beside them."""
+    annotation_patterns: tuple[tuple[str, str], ...] = ()
+    """As `annotations`, with a regular expression (RE2) that the whole value must match."""
 
 
 class SignatureReport(NamedTuple):
@@ -137,7 +139,9 @@ def with_manifest_subject(report: SignatureReport, evidence: Evidence, asked: As
     subject = evidence.attachment.subject
     if subject is None or subject == asked.image:
         return report
-    finding = Finding("referrer-subject-mismatch", "failed", f"its manifest refers to another image, {subject}")
+    finding = Finding(
+        "referrer-subject-mismatch", "failed", f"hangs on a manifest that refers to another image, {subject}"
+    )
     return report._replace(findings=(*report.findings, finding))
 
 
@@ -293,8 +297,16 @@ def annotations_finding(found: Mapping[str, object], asked: Asked) -> Finding:
             return Finding("annotation-mismatch", "failed", f"has no annotation {name!r}")
         if found[name] != value:
             return Finding(
-                "annotation-mismatch", "failed", f"its annotation {name!r} is {found[name]!r}, not {value!r}"
+                "annotation-mismatch", "failed", f"says {found[name]!r} in its annotation {name!r}, not {value!r}"
             )
-    if not asked.annotations:
+    for name, expression in asked.annotation_patterns:
+        import re2
+
+        text = found.get(name)
+        if not isinstance(text, str):
+            return Finding("annotation-mismatch", "failed", f"has no annotation {name!r}")
+        if re2.fullmatch(expression, text) is None:
+            return Finding("annotation-mismatch", "failed", f"its annotation {name!r} is {text!r}, not as asked for")
+    if not asked.annotations and not asked.annotation_patterns:
         return Finding("annotations-verified", "skipped", "no annotation was asked for")
     return Finding("annotations-verified", "passed", "carries the annotations asked for")

@@ -6,7 +6,7 @@ A text file, one entry a line, each with its reason; `#` begins a comment:
     key SHA256:uTbS…     the key of the old build server leaked
     identity ci@example.com  left the company
 
-A denied digest refuses the image. A signature by a denied key or identity proves nothing.
+A denied digest refuses the image, and an index that has it. A signature by a denied key or identity proves nothing.
 """
 
 from __future__ import annotations
@@ -65,9 +65,14 @@ def parse(data: bytes, *, what: str) -> DenyList:
         kind, value, reason = words
         if kind == "digest":
             try:
-                digests.append((Digest.parse(value), reason))
+                digest = Digest.parse(value)
             except ContentError as error:
                 raise UsageError(f"{where}: {error.message}") from error
+            if digest.algorithm != "sha256":  # it would match nothing, in silence
+                raise UsageError(
+                    f"{where}: images and files are known by their sha256 digests, not by {digest.algorithm}"
+                )
+            digests.append((digest, reason))
         elif kind == "key":
             if not value.startswith("SHA256:") or len(value.rstrip("=")) != 50:
                 raise UsageError(

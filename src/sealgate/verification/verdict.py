@@ -235,4 +235,6 @@ def _why_not(
         return "signature-key-mismatch", f"no {noun} by the key you gave"
     nearest = min((findings for findings in failed if findings), key=len)
     which = f"its {noun}" if len(signatures) == 1 else f"the nearest of {len(signatures)} {noun}s"
-    return nearest[0].code, f"{which} {nearest[0].message}"
+    message = nearest[0].message
+    joined = ": " if message.startswith(("its ", "nothing ")) else " "  # some sentences bring a subject of their own
+    return nearest[0].code, f"{which}{joined}{message}"

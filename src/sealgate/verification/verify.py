@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate import limits
 from sealgate.digest import Digest
-from sealgate.errors import ImageNotFoundError, NotFoundError, SealgateError
+from sealgate.errors import ImageNotFoundError, LimitError, ManifestInvalidError, NotFoundError, SealgateError
 from sealgate.evidence import simple
 from sealgate.oci import attachments
 from sealgate.oci import manifest as manifests
@@ -19,6 +19,7 @@ from sealgate.verification import evidence as evidences
 from sealgate.verification import requirement as requirements
 from sealgate.verification import verdict as verdicts
 from sealgate.verification.checks import Asked, judge
+from sealgate.verification.findings import CODES
 
 if TYPE_CHECKING:
     from sealgate.oci.images import Image
@@ -39,6 +40,8 @@ class Wanted(NamedTuple):
     deny: DenyList
     annotations: tuple[tuple[str, str], ...] = ()
     check_annotations: bool = True
+    annotation_patterns: tuple[tuple[str, str], ...] = ()
+    """As `annotations`, with a regular expression (RE2) that the whole value must match."""
     tag_prefix: str = ""
     blob_limit: int = limits.EVIDENCE_BYTES
     recursive: bool = False
@@ -69,7 +72,7 @@ async def verify_all(subjects: list[Image], wanted: Wanted) -> list[list[Verdict
 
 
 async def verify(subject: Image, wanted: Wanted) -> list[Verdict]:
-    """Verify one image, with `recursive` its children too. Never raises a `SealgateError`: it is in the verdict."""
+    """Verify one image, with `recursive` all that is in it too. Never raises a `SealgateError`: it is in the verdict."""
     if not wanted.recursive and wanted.platform is None:
         return [await _judged(subject, wanted)]
     try:
@@ -77,20 +80,34 @@ async def verify(subject: Image, wanted: Wanted) -> list[Verdict]:
         if wanted.platform is not None:
             subject = subject._replace(which=platform_child(image, wanted.platform, subject.name))
             return [await _judged(subject, wanted)]
-        listed = manifests.children(image)
+        below = await _below(subject, image)
     except SealgateError as error:
         return [_failed(subject, wanted, error)]
-    subjects = [subject._replace(which=image.digest)] + [
-        subject._replace(name=f"{subject.store.name}@{child.digest}", which=child.digest) for child in listed
-    ]
+    subjects = [subject._replace(which=image.digest), *below]
     return await flow.gather([_judged(each, wanted) for each in subjects], limit=IMAGES_AT_ONCE)
 
 
 async def _judged(subject: Image, wanted: Wanted) -> Verdict:
     try:
-        return await _verify_one(subject, wanted)
+        found = await _verify_one(subject, wanted)
+        if found.accepted and found.digest is not None and wanted.deny.digests:
+            return await _unless_denied_inside(subject._replace(which=found.digest), found, wanted)
     except SealgateError as error:
         return _failed(subject, wanted, error)
+    return found
+
+
+async def _unless_denied_inside(subject: Image, found: Verdict, wanted: Wanted) -> Verdict:
+    """The verdict, or a refusal when the deny-list names an image of this index: whoever runs the index may run that one."""
+    image = await _resolve(subject)
+    for inner in await _below(subject, image) if image.is_index else ():
+        reason = wanted.deny.digest(inner.which) if isinstance(inner.which, Digest) else None
+        if reason is not None:
+            return found._replace(
+                outcome="refused", code="denied-digest", exit_code=16, hint=CODES["denied-digest"],
+                summary=f"the deny-list names an image in it, {inner.which}: {reason}",
+            )  # fmt: skip
+    return found
 
 
 def _failed(subject: Image, wanted: Wanted, error: SealgateError) -> Verdict:
@@ -102,7 +119,34 @@ async def _resolve(subject: Image) -> Manifest:
     image = await subject.store.get_manifest(subject.which)
     if image is None:
         raise ImageNotFoundError(f"{subject.name} does not exist", hint="check the name, the tag and the registry")
+    if subject.is_leaf and image.is_index:
+        raise ManifestInvalidError(
+            f"{subject.name} is an index, and is listed as none: what is in it was not looked at"
+        )
     return image
+
+
+async def _below(subject: Image, root: Manifest) -> list[Image]:
+    """Every image and index in an index, at whatever depth, each once. Raises `LimitError` and what the store raises."""
+    found: dict[Digest, Image] = {}
+    level = [root]
+    for _ in range(limits.INDEX_DEPTH):
+        inner = []
+        for entry in (entry for index in level for entry in manifests.children(index)):
+            if entry.digest not in found:
+                image = subject._replace(
+                    name=f"{subject.store.name}@{entry.digest}",
+                    which=entry.digest,
+                    is_leaf=not manifests.says_index(entry),
+                )
+                found[entry.digest] = image
+                inner += [] if image.is_leaf else [image]
+        if len(found) > limits.INDEX_CHILDREN:
+            raise LimitError(f"more than {limits.INDEX_CHILDREN} images are in {subject.name}")
+        if not inner:
+            return list(found.values())
+        level = await flow.gather([_resolve(image) for image in inner], limit=IMAGES_AT_ONCE)
+    raise LimitError(f"indexes are nested deeper than {limits.INDEX_DEPTH} in {subject.name}")
 
 
 def platform_child(index: Manifest, platform: str, name: str) -> Digest:
@@ -141,6 +185,7 @@ def judge_found(name: str, repository: str, digest: Digest, found: attachments.F
         wanted.deny,
         wanted.hash_name,
         wanted.trust,
+        wanted.annotation_patterns,
     )
     if wanted.attested is not None:
         return _attested(name, repository, digest, found, asked, wanted, wanted.attested)

@@ -1,7 +1,7 @@
-// oidc-provider on loopback, for the fixture `oidc_provider`: everybody who signs in is the account of `ACCOUNT`, and agrees.
+// oidc-provider on loopback, for the fixture `oidc_provider`: everybody who signs in has the same account, and agrees.
 //
-// Reads one line of JSON from the environment (`SETTINGS`): the claims of the account, and the clients. Prints its address when
-// it listens; ends when its standard input does.
+// JSON in the environment (`SETTINGS`) has the claims of the account, the clients and the lifetime of tokens. Prints its address
+// when it listens; ends when its standard input does.
 "use strict"
 const { createServer } = require("node:http")
 const { Provider } = require("oidc-provider")
