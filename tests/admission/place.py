@@ -54,7 +54,9 @@ def by_key(pem: bytes, **more: Any) -> attestors.Attestor:
     return attestors.of_key(key, name=key.fingerprint, where="keys", log=attestors.Log(), settings=SETTINGS, **more)
 
 
-def rule(demand: Expression, *images: str, policy: str = "check-image", name: str = "verify-signature", **more: Any) -> Rule:
+def rule(
+    demand: Expression, *images: str, policy: str = "check-image", name: str = "verify-signature", **more: Any
+) -> Rule:
     """A rule in Kyverno's dialect."""
     values: dict[str, Any] = {
         "policy": policy, "name": name, "kind": "ClusterPolicy", "dialect": "kyverno", "where": "policies.yaml",
@@ -120,7 +122,9 @@ class Said(NamedTuple):
 class Place:
     """The webhook, and how to ask it."""
 
-    def __init__(self, running: server.Running, parts: server.Parts, log: io.StringIO, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, running: server.Running, parts: server.Parts, log: io.StringIO, context: ssl.SSLContext | None
+    ) -> None:
         self.running = running
         self.parts = parts
         self.clock: Clock = parts.clock  # type: ignore[assignment]
@@ -145,7 +149,9 @@ class Place:
         try:
             own.request(method, target, data, {"Content-Type": "application/json"} if headers is None else headers)
             answer = own.getresponse()
-            found = Said(answer.status, {n.lower(): v for n, v in answer.getheaders()}, answer.read(), time.monotonic() - began)
+            found = Said(
+                answer.status, {n.lower(): v for n, v in answer.getheaders()}, answer.read(), time.monotonic() - began
+            )
         finally:
             if connection is None:
                 own.close()

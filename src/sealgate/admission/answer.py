@@ -115,7 +115,7 @@ def of(
         )
     warnings += remarks
     codes = list(dict.fromkeys(each.code for each in found))
-    audit = [("outcome", "deny" if denied else decision.outcome)]
+    audit: list[tuple[str, str]] = [("outcome", "deny" if denied else decision.outcome)]
     if codes:
         audit.append(("codes", ",".join(codes)))
     if review.unchanged:

@@ -245,7 +245,7 @@ class _Server(uvicorn.Server):
             reviews=lambda: webhook.reviews,
             dropped=lambda: parts.journal.dropped,
         )
-        parts.metrics.rules.set(len(parts.standing.force.index.policies.rules))
+        parts.metrics.rules.set(len(parts.standing.force.catalogue.policies.rules))
         self.application.webhook = webhook
         self._background.add(self.loop.create_task(self._watch()))
 
@@ -301,7 +301,7 @@ class _Server(uvicorn.Server):
                 in_force=standing.force.generation,
             )  # fmt: skip
             return
-        rules = len(standing.force.index.policies.rules)
+        rules = len(standing.force.catalogue.policies.rules)
         parts.metrics.rules.set(rules)
         parts.journal.say("policies-changed", generation=standing.force.generation, rules=rules)
 
@@ -332,7 +332,7 @@ class _Server(uvicorn.Server):
         found: dict[str, Any] = {
             "policies": {
                 "generation": standing.force.generation,
-                "rules": len(standing.force.index.policies.rules),
+                "rules": len(standing.force.catalogue.policies.rules),
                 "broken": None if standing.broken is None else f"{standing.broken.message} [{standing.broken.code}]",
             },
             "transparencyLog": self._settings.stance or None,

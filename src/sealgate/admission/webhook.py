@@ -130,11 +130,15 @@ class Webhook:
         workload = _with_labels(review.workload, force)
         own = [each for each in review.images if self._is_own(each, workload)]
         images = [each for each in review.images if each not in own]
+        try:
+            images += _extracted(force, workload, review)
+        except SealgateError as error:
+            return answers.refused(review.uid, error.code, error.message), None
         judge = self._shared.judge(self._shared.registries.scope(workload), keeps=not review.dry_run)
         remarks: list[str] = []
         if images:
             left = max(deadline - loop.time(), 0.0)
-            flow = evaluate(force.index, workload, images, judge, clock=self._clock)
+            flow = evaluate(force.catalogue, workload, images, judge, clock=self._clock)
             try:
                 decision = await asynchronous.run(flow, client=_SILENT, seconds=left)
             except SealgateError as error:  # the time was over before anything was decided
@@ -230,6 +234,19 @@ def _outcome(answer: Answer, decision: Decision | None) -> str:
     if decision is None:
         return "exempt" if answer.code == "namespace-exempt" else "admit"
     return decision.outcome
+
+
+def _extracted(force: Force, workload: Workload, review: Review) -> list[Placed]:
+    """Images at places that only policies know (Kyverno's `imageExtractors`): judged, never written."""
+    policies = force.catalogue.policies
+    if workload.operation == "DELETE" or not any(rule.extractors for rule in policies.rules):
+        return []
+    from sealgate.policy import kyverno_extractors
+
+    there = {each.pointer for each in (*review.images, *review.unchanged)}
+    return [
+        each._replace(pointer="") for each in kyverno_extractors.images(policies, workload) if each.pointer not in there
+    ]
 
 
 def _with_labels(workload: Workload, force: Force) -> Workload:
