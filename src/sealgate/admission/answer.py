@@ -212,4 +212,8 @@ def shown(image: str) -> str:
 def cut(text: str, most: int) -> str:
     """At most `most` characters, without characters that control a terminal."""
     clean = "".join(char if char.isprintable() or char == "\n" else " " for char in text)
-    return clean if len(clean) <= most else f"{clean[: most - 1]}…"
+    if len(clean) <= most:
+        return clean
+    start = clean.rfind(" [")
+    code = clean[start:] if clean.endswith("]") and len(clean) - start <= 64 else ""  # what programs look for stays
+    return f"{clean[: most - 1 - len(code)]}…{code}"
