@@ -41,7 +41,7 @@ def of_sources(
     sources: Sequence[Source], settings: Settings, *, home: str = HOMES, no_match: NoMatch | None = None
 ) -> Policies:
     """The policies among these objects. Raises `PolicyInvalidError`, `LimitError`."""
-    context = Context(settings, Beside(sources), home, file=_local)
+    context = Context(settings, Beside(sources), home, file=local_file)
     return reading.load(sources, context, no_match=no_match)
 
 
@@ -59,8 +59,8 @@ def namespaces(sources: Iterable[Source]) -> dict[str, dict[str, str]]:
 def read(paths: Iterable[str]) -> Iterator[Source]:
     """Every object of these files."""
     for path in paths:
-        for name in _files(path):
-            yield from parse(_read(name), name)
+        for name in files(path):
+            yield from parse(read_file(name), name)
 
 
 def parse(raw: bytes, name: str) -> Iterator[Source]:
@@ -86,7 +86,8 @@ def _objects(document: Any, name: str) -> Iterator[Source]:
     yield Source(name, document)
 
 
-def _files(path: str) -> list[str]:
+def files(path: str) -> list[str]:
+    """The files of a path. Raises `NotFoundError` for a directory without any, `UsageError`."""
     if not os.path.isdir(path):
         return [path]
     found = []
@@ -102,7 +103,8 @@ def _files(path: str) -> list[str]:
     return found
 
 
-def _read(path: str, limit: int = limits.POLICY_BYTES) -> bytes:
+def read_file(path: str, limit: int = limits.POLICY_BYTES) -> bytes:
+    """A file. Raises `NotFoundError`, `UsageError`, `PolicyInvalidError` when it is too large."""
     try:
         with open(path, "rb") as file:
             raw = file.read(limit + 1)
@@ -117,8 +119,9 @@ def _read(path: str, limit: int = limits.POLICY_BYTES) -> bytes:
     return raw
 
 
-def _local(path: str) -> bytes:
-    return _read(path, limits.CONFIG_FILE_BYTES)
+def local_file(path: str) -> bytes:
+    """A file that a policy names."""
+    return read_file(path, limits.CONFIG_FILE_BYTES)
 
 
 class Beside:

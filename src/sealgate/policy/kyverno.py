@@ -325,6 +325,18 @@ def _legacy(fields: Fields, policy: _Policy) -> Fields | None:
     return Fields({"attestors": [{"entries": [entry]}]}, fields.where)
 
 
+def _older(legacy: Fields, asking: Asking, place: str) -> tuple[Expression, ...]:
+    """The set that older fields mean. Errors name the fields that are there."""
+    try:
+        return kyverno_attestors.sets(legacy, asking, place)
+    except PolicyInvalidError as error:
+        entry = f"{legacy.where}.attestors[0].entries[0]"
+        message = error.message.replace(f"{entry}.keys.publicKeys", f"{legacy.where}.key")
+        for kind in ("keyless", "keys"):
+            message = message.replace(f"{entry}.{kind}", legacy.where)
+        raise type(error)(message, hint=error.hint) from error
+
+
 def _digests(fields: Fields, action: Action) -> Digests:
     mutate, verify = fields.flag("mutateDigest", default=True), fields.flag("verifyDigest", default=True)
     if mutate and action != "enforce":
@@ -360,10 +372,11 @@ def _credentials(fields: Fields, policy: _Policy) -> Credentials:
 
 def _demand(fields: Fields, asking: Asking, legacy: Fields | None, digests: Digests, policy: _Policy) -> Expression:
     attestations = fields.objects("attestations")
-    sources = [fields, *([legacy] if legacy is not None else [])]
     parts: list[Expression] = []
-    if fields.has("attestors") or (legacy is not None and not attestations):
-        parts += [each for source in sources for each in kyverno_attestors.sets(source, asking, "")]
+    if fields.has("attestors"):
+        parts += kyverno_attestors.sets(fields, asking, "")
+    if legacy is not None and (fields.has("attestors") or not attestations):
+        parts += _older(legacy, asking, "")
     named: list[tuple[str | None, tuple[Expression, ...]]] = []
     for index, each in enumerate(attestations):
         name = each.text("name")
@@ -401,7 +414,7 @@ def _attestation(
     asked = asking._replace(attested=attested, salt=repr(conditions) if conditions is not None else "")
     own = kyverno_attestors.sets(fields, asked, place)
     if legacy is not None:
-        own += kyverno_attestors.sets(legacy, asked, place)
+        own += _older(legacy, asked, place)
     if not own and block.has("attestors"):
         own = kyverno_attestors.sets(block, asked, place)
         asking.notes.append(Note("difference", "it must be by those who must sign the image", fields.where))

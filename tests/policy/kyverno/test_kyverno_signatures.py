@@ -53,6 +53,16 @@ def test_the_seeds_policy_works_verbatim(seed, mine, kind):
     assert ruling.message.startswith(".attestors[0].entries[0].keys: ")
 
 
+def test_the_seeds_policy_without_a_key_in_it_says_where_it_belongs():
+    with pytest.raises(PolicyInvalidError) as caught:
+        load(
+            SEED.replace(
+                "KEY", "-----BEGIN PUBLIC KEY-----\n        YOUR-PUBLIC-KEY-HERE\n        -----END PUBLIC KEY-----"
+            )
+        )
+    assert "check-image-signature: spec.rules[0].verifyImages[0].key: " in caught.value.message
+
+
 def test_the_seeds_pattern_covers_another_registry_and_lint_says_so(seed, mine):
     assert codes(one(seed, mine, "evilmyregistry.com/x:1.0")) == ["no-signature"]
     [note] = [each for each in seed.notes if each.code == "pattern-foreign-host"]
