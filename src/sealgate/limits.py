@@ -151,6 +151,8 @@ POLICY_EXPRESSION_CHARS = 4096
 POLICY_STEPS = 200_000
 """Of one expression: nodes that are visited, and parts of values that are made."""
 POLICY_TEXT_CHARS = 1024 * 1024
+NAMES = 16_384
+"""Names of images that are remembered as they were parsed, and with the patterns that they match."""
 POLICY_PARTS = 1024
 """Attestors of one rule."""
 POLICY_DEPTH = 8

@@ -185,9 +185,7 @@ class Place:
 
     def log(self) -> list[dict[str, Any]]:
         """What was logged so far."""
-        deadline = time.monotonic() + 5
-        while self.parts.journal._waiting.qsize() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        self.parts.journal.flush()
         return [json.loads(line) for line in self._log.getvalue().splitlines()]
 
 

@@ -211,7 +211,9 @@ def shown(image: str) -> str:
 
 def cut(text: str, most: int) -> str:
     """At most `most` characters, without characters that control a terminal."""
-    clean = "".join(char if char.isprintable() or char == "\n" else " " for char in text)
+    clean = text
+    if not text.isprintable():
+        clean = "".join(char if char.isprintable() or char == "\n" else " " for char in text)
     if len(clean) <= most:
         return clean
     start = clean.rfind(" [")

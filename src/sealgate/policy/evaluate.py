@@ -17,6 +17,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from sealgate import limits
 from sealgate.errors import (
     ImageNotFoundError,
     InvalidReferenceError,
@@ -24,7 +25,7 @@ from sealgate.errors import (
     SealgateError,
     UnavailableError,
 )
-from sealgate.oci.reference import parse as parse_reference
+from sealgate.oci.reference import parse as _parse
 from sealgate.policy import counting, patterns
 from sealgate.policy import model as models
 from sealgate.policy.decision import Decision, ImageDecision, Ruling
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from sealgate.workloads.workload import Workload
 
 IMAGES_AT_ONCE = 32
+parse_reference = functools.lru_cache(limits.NAMES)(_parse)
+"""A server sees the same names again and again; what is no name is not remembered."""
 
 
 class Placed(NamedTuple):
