@@ -8,7 +8,6 @@ are refused. `JSON_DEPTH` and the caller's byte limit bound the work.
 from __future__ import annotations
 
 import json
-from itertools import accumulate
 from typing import Any, NoReturn
 
 from sealgate import limits
@@ -94,13 +93,22 @@ def parse_object(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
 
 
 def _depth(data: bytes) -> int:
-    """The deepest nesting of brackets outside strings; of what is no JSON, any number (the parser has a limit of its own)."""
+    """The deepest nesting of brackets outside strings; of what is no JSON, any number (the parser has a limit of its own).
+
+    Each pass takes the innermost pairs away; beyond the bound it is not counted further.
+    """
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    outside = data.translate(None, _NEITHER_QUOTES_NOR_BRACKETS).split(b'"')[::2]
-    return max(accumulate(1 if byte in b"{[" else -1 for byte in b"".join(outside)), default=0)
+    left = b"".join(data.translate(_ROUND, _NEITHER_QUOTES_NOR_BRACKETS).split(b'"')[::2])
+    for passes in range(limits.JSON_DEPTH + 2):
+        less = left.replace(b"()", b"")
+        if len(less) == len(left):
+            return passes + len(left)
+        left = less
+    return limits.JSON_DEPTH + 2
 
 
+_ROUND = bytes.maketrans(b"{[}]", b"(())")
 _NEITHER_QUOTES_NOR_BRACKETS = bytes(byte for byte in range(256) if byte not in b'"{}[]')
 
 
