@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from admission.place import patched, pod
+from admission.place import patched, pod, recorded, updated
 from bypasses.scene import run
 from peers.images import push_image
 
@@ -171,3 +171,32 @@ def test_policies_that_cannot_be_read_start_nothing(tmp_path):
     )
     done = run(["admission", "serve", "--insecure-http", "--policies", str(tmp_path)], environ={"HOME": str(tmp_path)})
     assert (done.exit_code, "[policy-invalid]" in done.stderr) == (2, True), done.stderr
+
+
+def test_K01_a_policy_about_pods_is_about_their_ephemeral_containers(start, scene, tmp_path):
+    from sealgate.admission.standing import Loaded
+    from sealgate.gate import policies
+    from sealgate.policy.attestors import Settings
+
+    file = tmp_path / "check.yaml"
+    file.write_text(seed(scene.signer.path.read_text(), f"{scene.registry.host}/*"))
+    place = start(load=lambda: Loaded(policies.load([str(file)], Settings()), {}))
+    evil = f"{scene.registry.host}/team/app@{scene.evil.digest}"
+
+    def added(image: str) -> dict[str, Any]:
+        def change(new: dict[str, Any]) -> None:
+            new["spec"]["ephemeralContainers"] = [{"name": "debug", "image": image}]
+
+        return updated(pod(scene.name), change, subResource="ephemeralcontainers")
+
+    place.validate(added(scene.name)).is_allowed()
+    place.validate(added(evil)).is_denied("no-signature")
+    resized = updated(
+        pod(scene.name), lambda new: new["spec"]["containers"][0].update(image=evil), subResource="resize"
+    )
+    place.validate(resized).is_denied("no-signature")
+    templates = recorded("06-")
+    templates["request"]["object"]["spec"]["template"]["spec"]["containers"][0]["image"] = evil
+    place.validate(templates).is_denied("no-signature")
+    volume = pod(scene.name, volumes=[{"name": "v", "image": {"reference": evil}}])
+    place.validate(volume).is_denied("no-signature")
