@@ -99,7 +99,8 @@ class Host:
         for scope in list(known)[: len(known) - most] if most is not None else []:
             del known[scope]
         secrets = set(self._secrets)
-        if most is not None and len(secrets) > 4 * most:  # tokens that are used no more; credentials come with the next one
+        if most is not None and len(secrets) > 4 * most:
+            # Tokens that are used no more; credentials come again with the next one.
             secrets = {value.partition(" ")[2].encode() for value in known.values()}
         vars(host).update(vars(self), _probe=flow.Once(), _asking={}, _authorization=known, _secrets=secrets)
         return host
