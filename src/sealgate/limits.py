@@ -188,6 +188,8 @@ REFUSAL_SECONDS = 10.0
 TAG_SECONDS = 10.0
 VERDICTS = 50_000
 """Verdicts that are kept, and tags."""
+VERDICT_BYTES = 128 * 1024 * 1024
+"""What kept verdicts may take, about; attestations are kept with what they say."""
 TOKENS = 512
 """Authorizations kept of one registry."""
 HOSTS = 256

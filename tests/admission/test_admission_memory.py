@@ -19,6 +19,7 @@ from sealgate.policy.model import Policies
 from sealgate.trust import proof
 from sealgate.trust.period import ALWAYS, Period
 from sealgate.trust.root import Authority, TrustRoot
+from sealgate.verification.checks import SignatureReport
 from sealgate.verification.signer import Trust
 from sealgate.verification.verdict import Verdict
 
@@ -92,6 +93,43 @@ def test_the_least_recently_used_go_first():
     assert cache.recall_tag("other", parse("registry.example.com/a:3"), NOW) is None
     assert cache.recall_tag("", parse("registry.example.com/a:3"), NOW + limits.TAG_SECONDS) is None
     assert cache.recall_tag("", parse("registry.example.com/a:3"), NOW) == DIGEST
+
+
+def test_W04_what_others_attach_takes_no_room_and_all_of_it_is_bounded(monkeypatch):
+    def report(*, accepted, envelope=None):
+        return SignatureReport(
+            "bundle",
+            "bundle",
+            DIGEST,
+            None,
+            accepted,
+            None,
+            None,
+            None,
+            None,
+            (),
+            "attestation",
+            None,
+            True,
+            None,
+            envelope,
+        )
+
+    junk = (report(accepted=False),) * 500
+    cache = caches.Cache(caches.Settings())
+    cache.remember(key(), attestor(), verdict()._replace(signatures=(*junk, report(accepted=True))), NOW)
+    assert [each.accepted for each in cache.recall(key(), NOW).signatures] == [True]
+    cache.remember(key(), attestor(), verdict("refused")._replace(signatures=junk), NOW)
+    assert len(cache.recall(key(), NOW).signatures) == 4
+    monkeypatch.setattr(limits, "VERDICT_BYTES", 100_000)
+    large = verdict()._replace(signatures=(report(accepted=True, envelope=b"x" * 30_000),))
+    for number in range(10):
+        cache.remember(key(digest=str(number)), attestor(), large, NOW)
+    assert len(cache) == 2
+    assert 0 < cache.weight <= 100_000
+    huge = verdict()._replace(signatures=(report(accepted=True, envelope=b"x" * 200_000),))
+    cache.remember(key(), attestor(), huge, NOW)
+    assert (len(cache), cache.weight) == (0, 0)
 
 
 def test_known_good_outlives_the_verdict_and_not_its_trust():

@@ -41,6 +41,11 @@ class _Kept(NamedTuple):
     since: float
     until: float
     good_until: float
+    weight: int
+
+
+_REPORT_BYTES = 4096
+_REFUSED_REPORTS = 4
 
 
 class Settings(NamedTuple):
@@ -75,6 +80,8 @@ class Cache:
         self._verdicts: OrderedDict[Key, _Kept] = OrderedDict()
         self._tags: OrderedDict[tuple[str, str], tuple[Digest, float, float]] = OrderedDict()
         self._lifetimes = Lifetimes()
+        self.weight = 0
+        """About how many bytes the verdicts take."""
 
     def __len__(self) -> int:
         return len(self._verdicts)
@@ -113,10 +120,14 @@ class Cache:
                 good = self._lifetimes.end(attestor, verdict, now, most=self.settings.known_good_seconds)
         else:
             until = self._lifetimes.end(attestor, verdict, now, most=self.settings.refused_seconds)
-        self._verdicts[key] = _Kept(verdict, now, until, max(good, until))
-        self._verdicts.move_to_end(key)
-        if len(self._verdicts) > self.settings.entries:
-            self._verdicts.popitem(last=False)
+        verdict = _slim(verdict)
+        before = self._verdicts.pop(key, None)
+        self.weight -= before.weight if before is not None else 0
+        kept = self._verdicts[key] = _Kept(verdict, now, until, max(good, until), _weight(verdict))
+        self.weight += kept.weight
+        while len(self._verdicts) > self.settings.entries or self.weight > limits.VERDICT_BYTES:
+            _, gone = self._verdicts.popitem(last=False)
+            self.weight -= gone.weight
             self.counts.evicted += 1
 
     def recall_tag(self, scope: str, reference: Reference, now: float) -> Digest | None:
@@ -135,6 +146,17 @@ class Cache:
         self._tags.move_to_end(where)
         if len(self._tags) > self.settings.entries:
             self._tags.popitem(last=False)
+
+
+def _slim(verdict: Verdict) -> Verdict:
+    """Without what decides nothing any more: whoever may push attachments could fill the memory with them."""
+    good = tuple(report for report in verdict.signatures if report.accepted)
+    return verdict._replace(signatures=good if verdict.accepted else verdict.signatures[:_REFUSED_REPORTS], problems=())
+
+
+def _weight(verdict: Verdict) -> int:
+    reports = sum(_REPORT_BYTES + len(report.envelope or b"") for report in verdict.signatures)
+    return 512 + reports
 
 
 def key_of(scope: str, reference: Reference, digest: Digest, attestor: Attestor) -> Key:
