@@ -31,6 +31,9 @@ STAGES = {
     "W": ("Classes of weakness", None),
 }
 SHOWN = 4
+_ROW = re.compile(r'\bCase\(\s*"((?:[A-Z][0-9]{2} )+)')
+_TABLE = "test_each_alteration_is_refused"
+"""The test that tries the rows of a table, whose names begin with the ids."""
 _ID = re.compile(r"(?<![A-Za-z0-9])([RTMECLSUPKDXW][0-9]{2})(?![0-9])")
 
 
@@ -48,7 +51,13 @@ def tests() -> dict[str, list[str]]:
     """Each id with its tests, as `path::name`."""
     found = defaultdict(list)
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        for name in re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+        text = path.read_text(encoding="utf-8")
+        for row in _ROW.findall(text):  # of an alteration table
+            for way in _ID.findall(row):
+                name = f"{path.relative_to(ROOT / 'tests')}::{_TABLE}"
+                if name not in found[way]:
+                    found[way].append(name)
+        for name in re.findall(r"^ *(?:async )?def (test_\w+)", text, re.MULTILINE):
             for way in _ID.findall(name.replace("_", " ")):
                 found[way].append(f"{path.relative_to(ROOT / 'tests')}::{name}")
     return found

@@ -25,14 +25,14 @@ NOTE = "<!-- Written by tools/reference.py: `make docs`. Changes here are lost. 
 
 EXIT_CODES = {
     0: "done; every image accepted",
-    1: "a failure not listed here",
+    1: "a failure not listed here, or a test of a policy that did not come as expected",
     2: "the command was used wrongly",
     10: "no signature is attached, or no attestation",
     11: "the image does not exist",
     12: "signatures or attestations exist, none satisfies what was asked",
     14: "could not ask: unreachable, timed out, throttled, not allowed; nothing is known about the image",
     15: "a key or a trust root is missing, malformed, expired or cannot be used",
-    16: "refused by a deny-list or the scan gate",
+    16: "refused by a deny-list, the scan gate or a policy",
     130: "interrupted (Ctrl-C)",
 }
 

@@ -78,6 +78,8 @@ TUF_ROOTS = 128
 """Newer versions of a TUF repository's root that one update goes through."""
 TUF_FILES = 192
 """Files that one update fetches, roots among them."""
+TUF_ARCHIVE_BYTES = 16 * 1024 * 1024
+"""Of a repository in a tar archive, unpacked."""
 TUF_ROOT_BYTES = 512 * 1024
 TUF_TIMESTAMP_BYTES = 64 * 1024
 TUF_METADATA_BYTES = 4 * 1024 * 1024

@@ -10,6 +10,7 @@ from sealgate.errors import ImageNotFoundError, PolicyUndecidedError, Unreachabl
 from sealgate.policy.evaluate import Index, Placed, evaluate
 from sealgate.policy.model import Count, Digests, Exemption, Override, Policies, Rule, Static
 from sealgate.transport import driver
+from sealgate.verification.deny import DenyList
 from sealgate.workloads.workload import Workload
 
 DIGEST = Digest.parse("sha256:" + "ab" * 32)
@@ -276,3 +277,31 @@ def test_P01_P02_what_is_admitted_by_enforcing_rules_was_verified(found, needed,
         assert len(good) >= (2 if split else needed)
     else:
         assert decision.exit_code in {14, 16}
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        [rule("a")],
+        [rule("a", demand=Static(True, "", ""))],
+        [rule("a", skip=("registry.example.com/*",))],
+        Policies((rule("a"),), (Exemption("for-now", (("*", "*"),), Everything(), (), None),)),
+    ],
+    ids=["verified", "static", "skipped", "exempted"],
+)
+def test_a_denied_digest_is_refused_whatever_else_holds(policies):
+    policies = policies if isinstance(policies, Policies) else Policies(tuple(policies))
+    denied = policies._replace(deny=DenyList(digests=((DIGEST, "recalled"),)))
+    assert decide(policies, judge(), APP).outcome == "admit"
+    found = decide(denied, judge(), APP)
+    assert (found.outcome, found.exit_code) == ("deny", 16)
+    assert "denied-digest" in codes(found)[0]
+    other = policies._replace(deny=DenyList(digests=((Digest.parse("sha256:" + "cd" * 32), "recalled"),)))
+    assert decide(other, judge(), APP).outcome == "admit"
+
+
+def test_a_denied_digest_that_no_policy_is_about_is_refused_by_its_name():
+    policies = Policies((rule("a"),), deny=DenyList(digests=((DIGEST, "recalled"),)))
+    asked = judge()
+    assert decide(policies, asked, f"other.example.com/x@{DIGEST}").outcome == "deny"
+    assert decide(policies, asked, "other.example.com/x:1").outcome == "admit"  # nobody is asked

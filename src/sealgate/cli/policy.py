@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from sealgate.cli.context import Context
     from sealgate.cli.options import CommandParser
 
-HELP = "Look for mistakes and weaknesses in policies, show what they would do and why, and test them."
+HELP = "Look for mistakes and weaknesses in policies, show what they would do and why, test them, and convert them."
 
 COMMANDS = {
     "lint": "look for what cannot be read and for what weakens policies",
     "explain": "show what would become of an image or a workload, and why",
     "test": "run tests of policies",
+    "convert": "write policies in another grammar, where nothing of their meaning is lost",
 }
 
 

@@ -36,6 +36,10 @@ def _prepare(kept: list[Evaluate], language: str, source: str, path: str) -> Non
         from sealgate.conditions.rego import Module
 
         kept.append(Module(source).evaluate)
+    elif language == "rego-compliant":
+        from sealgate.conditions.rego import Compliance
+
+        kept.append(Compliance(source).evaluate)
     elif language == "cel":
         from sealgate.conditions.cel import Expression
 

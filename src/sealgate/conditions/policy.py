@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 from sealgate import limits
 from sealgate.errors import LimitError, UsageError
 
-Language = Literal["rego", "cel", "schema", "cue"]
+Language = Literal["rego", "cel", "schema", "cue", "rego-compliant"]
+"""`rego-compliant`: as policy-controller takes Rego, `package sigstore` and `isCompliant`; no file's extension means it."""
 
 LANGUAGES: dict[str, Language] = {".rego": "rego", ".cel": "cel", ".json": "schema", ".cue": "cue"}
 
@@ -34,7 +35,11 @@ def language_of(path: str) -> Language:
 
 def parse(name: str, raw: bytes) -> Policy:
     """The policy of these bytes. Raises `UsageError` (extension, not UTF-8, empty) and `LimitError`."""
-    language = language_of(name)
+    return of_language(name, language_of(name), raw)
+
+
+def of_language(name: str, language: Language, raw: bytes) -> Policy:
+    """As `parse`, of a text whose language is known otherwise."""
     if len(raw) > limits.CONDITION_BYTES:
         raise LimitError(f"the policy {name} is larger than {limits.CONDITION_BYTES} bytes")
     try:

@@ -21,10 +21,15 @@ from sealgate.conditions import regoscan
 from sealgate.conditions.result import PolicyError
 
 QUERY = "x = data.signature.allow"
+COMPLIANT = "x = data.sigstore.isCompliant"
 
 
 class Module:
     """A module that was looked through."""
+
+    query = QUERY
+    package = "signature"
+    rule = "allow"
 
     def __init__(self, source: str) -> None:
         """Raises `PolicyError`."""
@@ -33,7 +38,7 @@ class Module:
         except ImportError as error:
             raise PolicyError("Rego needs the package regopy: install sealgate[policy]") from error
         self._engine = regopy
-        self._scan = regoscan.scan(source)
+        self._scan = regoscan.scan(source, self.package)
         try:
             self._new()
         except regopy.RegoError as error:
@@ -54,7 +59,7 @@ class Module:
         try:
             interpreter.add_data_json(json.dumps({"sealgate": {"now_ns": now * 1_000_000_000}}))
             interpreter.set_input_term(text)
-            output = interpreter.query(QUERY)
+            output = interpreter.query(self.query)
         except (self._engine.RegoError, ValueError) as error:
             raise PolicyError(
                 "the evaluation failed (an unknown function, a recursion, or an unreadable value)"
@@ -65,11 +70,14 @@ class Module:
             raise PolicyError("the answer is not one value")
         bindings = output.results[0].bindings
         if not bindings:
-            return "allow is undefined"
-        allow = bindings.get("x")
-        if allow is True:
+            return f"{self.rule} is undefined"
+        return self._answer(bindings.get("x"))
+
+    def _answer(self, said: Any) -> str | None:
+        if said is True:
             return None
-        return "allow is false" if allow is False else f"allow is not true or false, but {json.dumps(allow)[:80]}"
+        rule = self.rule
+        return f"{rule} is false" if said is False else f"{rule} is not true or false, but {json.dumps(said)[:80]}"
 
     def _refuse_inexact(self, text: str) -> None:
         """Strings are looked into as they are written: where that makes a difference, nothing is decided."""
@@ -82,6 +90,25 @@ class Module:
                 f"{inexact[0]} is not exact in this engine when the document has quotes, backslashes, line ends or"
                 " (for some functions) letters beyond ASCII, as this one has; write the condition in CEL"
             )
+
+
+class Compliance(Module):
+    """Rego as policy-controller takes it: `package sigstore`; `isCompliant` is true, or an object whose `result` is.
+
+    cosign, pkg/cosign/rego: ValidateJSONWithModuleInput.
+    """
+
+    query = COMPLIANT
+    package = "sigstore"
+    rule = "isCompliant"
+
+    def _answer(self, said: Any) -> str | None:
+        if not isinstance(said, dict):
+            return super()._answer(said)
+        why = said.get("error")
+        if said.get("result") is True and (why is None or why == ""):
+            return None
+        return why if isinstance(why, str) and why else super()._answer(said.get("result"))
 
 
 def _message(error: str) -> str:

@@ -73,7 +73,7 @@ class _Token(NamedTuple):
     text: str
 
 
-def scan(source: str) -> Scan:
+def scan(source: str, package: str = "signature") -> Scan:
     """Look through a module. Raises `PolicyError` for another package, or for a function that must not be called."""
     pieces: list[str] = []
     tokens: list[_Token] = []
@@ -91,7 +91,7 @@ def scan(source: str) -> Scan:
         pieces.append(text)
         if kind != "space":
             tokens.append(_Token(kind, text))
-    _package(tokens)
+    _package(tokens, package)
     return Scan("".join(pieces), frozenset(_calls(tokens)))
 
 
@@ -106,12 +106,13 @@ def _canonical(literal: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _package(tokens: list[_Token]) -> None:
+def _package(tokens: list[_Token], package: str) -> None:
     if len(tokens) < 2 or tokens[0].text != "package":
-        raise PolicyError("is not Rego: it does not begin with `package signature`")
+        raise PolicyError(f"is not Rego: it does not begin with `package {package}`")
     name = tokens[1].text
-    if name != "signature" or (len(tokens) > 2 and tokens[2].text in {".", "["}):
-        raise PolicyError("its package is not `signature`, as cosign demands of policies on attestations")
+    if name != package or (len(tokens) > 2 and tokens[2].text in {".", "["}):
+        who = "cosign demands of policies on attestations" if package == "signature" else "policy-controller demands"
+        raise PolicyError(f"its package is not `{package}`, as {who}")
 
 
 def _calls(tokens: list[_Token]) -> set[str]:

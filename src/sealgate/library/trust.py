@@ -148,7 +148,7 @@ async def load_trust_root(
     """The trust root in a file, or the one that the command line would find in `environ`: its variables name files, or
     `sealgate initialize` left it. The latter asks a TUF repository if what is kept of it has expired.
 
-    Raises `KeyMaterialError`s (`TrustRootInvalidError`, `TrustRootMissingError` …) and `UnavailableError`s.
+    Raises `TrustRootInvalidError`, `KeyMaterialError`s (`TrustRootMissingError` …) and `UnavailableError`s.
     """
     from sealgate.library.driving import Threads
 

@@ -7,7 +7,7 @@ that none of them can leave a check out by itself. Whether a log entry is asked 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sealgate.errors import PolicyInvalidError
 from sealgate.policy.model import Attestor
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sealgate.keys.algorithms import HashName, PublicKey
     from sealgate.verification.attestation import Attested
     from sealgate.verification.deny import DenyList
+    from sealgate.verification.naming import Naming
     from sealgate.verification.requirement import IdentifiedAs
 
 NO_ROOT = TrustRoot((), (), (), ())
@@ -92,6 +93,23 @@ def of_identities(
         requirement, trust, name=name, where=where, settings=settings, hash_name=None, annotations=annotations,
         patterns=patterns, repository=repository, tag_prefix=tag_prefix, attested=attested, salt=salt,
     )  # fmt: skip
+
+
+def of_keys(keys: Sequence[PublicKey], *, where: str, salt: str = "", **asked: Any) -> Attestor:
+    """Signed by any of these keys, as one signer: whoever counts signers counts the key that signed. As `of_key`."""
+    name = " or ".join(key.fingerprint for key in keys)
+    attestor = of_key(keys[0], name=name, where=where, salt=salt, **asked)
+    if len(keys) == 1:
+        return attestor
+    requirement = requirements.any_of([requirements.SignedBy(key, key.fingerprint) for key in keys])
+    wanted = attestor.wanted._replace(requirement=requirement)
+    return attestor._replace(wanted=wanted, identity=_identity(wanted, attestor.repository, salt))
+
+
+def under_name(attestor: Attestor, naming: Naming) -> Attestor:
+    """The same signer, who must have called the image so."""
+    identity = hashlib.sha256(f"{attestor.identity} {naming!r}".encode()).hexdigest()
+    return attestor._replace(wanted=attestor.wanted._replace(naming=naming), identity=identity)
 
 
 def _wants_log(root: TrustRoot | None, log: Log, settings: Settings, where: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from sealgate.policy.model import Attestor, Count, Static
+from sealgate.policy.model import Attestor, Count, Listed, Static
 from sealgate.verification.requirement import most, signer_id
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def decide(expression: Expression, verdicts: Mapping[str, Verdict], subject: Map
         if expression.passes:
             return Outcome("accepted", "accepted", expression.message or "admitted by a static policy")
         return Outcome("refused", "static-refusal", expression.message or "disallowed by a static policy")
+    if isinstance(expression, Listed):
+        return _listed(expression, subject)
     if isinstance(expression, Count):
         return _count(expression, verdicts, subject)
     accepted = [each for each in expression.attestors if verdicts[each.identity].accepted]
@@ -54,6 +56,16 @@ def decide(expression: Expression, verdicts: Mapping[str, Verdict], subject: Map
         detail = refused.summary if refused is not None else "the policy asks for no signature"
         return Outcome("refused", code, f"{why}: {detail}" if why else detail, hint)
     return Outcome("refused", "policy-not-met", why)
+
+
+def _listed(listed: Listed, subject: Mapping[str, object]) -> Outcome:
+    from sealgate.policy import listing
+
+    place = f"{listed.where}: " if listed.where else ""
+    if listing.is_on(listed, subject) is listed.wanted:
+        return Outcome("accepted", "accepted", f"{place}{'is' if listed.wanted else 'is not'} on the list")
+    code = "image-not-listed" if listed.wanted else "image-denied"
+    return Outcome("refused", code, f"{place}{listed.message}")
 
 
 def _count(count: Count, verdicts: Mapping[str, Verdict], subject: Mapping[str, object]) -> Outcome:

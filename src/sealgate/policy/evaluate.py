@@ -26,7 +26,7 @@ from sealgate.errors import (
     UnavailableError,
 )
 from sealgate.oci.reference import parse as _parse
-from sealgate.policy import counting, patterns
+from sealgate.policy import counting, mirrors, patterns
 from sealgate.policy import model as models
 from sealgate.policy.decision import Decision, ImageDecision, Ruling
 from sealgate.transport import flow
@@ -106,12 +106,10 @@ class Index:
             self._skips[dialect] = patterns.PatternSet(
                 [[patterns.expression(each, dialect, excuse=True) for each in rule.skip] for rule in rules]
             )
-        self._exempt = patterns.PatternSet(
-            [
-                [patterns.expression(each, "kyverno", excuse=True) for each in exemption.images or ("*",)]
-                for exemption in policies.exemptions
-            ]
-        )
+        self._exempt: dict[Dialect, patterns.PatternSet] = {
+            dialect: patterns.PatternSet([_exempted_images(each, dialect) for each in policies.exemptions])
+            for dialect in dict.fromkeys(each.dialect for each in policies.exemptions)
+        }
 
     def dialects(self) -> tuple[Dialect, ...]:
         """The dialects that have a rule."""
@@ -148,7 +146,11 @@ class Index:
         """(3) The exception that holds for this image under this rule now."""
         if not self.policies.exemptions:
             return None
-        hits = self._exempt.matching(patterns.candidates(reference, "kyverno"))
+        hits = {
+            index
+            for dialect, found in self._exempt.items()
+            for index in found.matching(patterns.candidates(reference, dialect))
+        }
         for index in sorted(hits):
             exemption = self.policies.exemptions[index]
             if exemption.expires is not None and now >= exemption.expires:
@@ -161,6 +163,15 @@ class Index:
             if asked.selects(exemption.selector):
                 return exemption
         return None
+
+
+def _exempted_images(exemption: Exemption, dialect: Dialect) -> list[str]:
+    """The expressions of an exception's images; none where they are of another dialect."""
+    if exemption.dialect != dialect:
+        return []
+    if not exemption.images:
+        return [".*"]
+    return [patterns.expression(each, dialect, excuse=True) for each in exemption.images]
 
 
 async def evaluate(
@@ -187,12 +198,16 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
                 Ruling("no-policies", "", "deny", "refused", "there is no policy at all, so nothing can be admitted"),
             )
         )
+    judged = mirrors.origin(index.policies.mirrors, reference) or reference
     try:
-        rules, skipped = index.matching(reference, workload, about)
+        rules, skipped = index.matching(judged, workload, about)
+        if judged != reference:
+            rules, skipped = _both((rules, skipped), index.matching(reference, workload, about))
+        rules = tuple(_in_grace(rule, now) for rule in rules)
         exempt = {
             rule.title: exemption
             for rule in rules
-            if (exemption := index.exemption(rule, reference, about, now)) is not None
+            if (exemption := index.exemption(rule, judged, about, now)) is not None
         }
     except PolicyUndecidedError as error:
         return base._replace(rulings=(_failed(error, "enforce"),))
@@ -202,6 +217,8 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
     unmatched = _unmatched(index, rules, skipped)
     rulings += unmatched
     if not asked:
+        if index.policies.deny.digests and (rules or skipped or reference.digest is not None):
+            return await _denied(index, base._replace(rulings=tuple(rulings)), reference, judge)
         return base._replace(rulings=tuple(rulings))
     forbidden = [rule for rule in asked if _forbids(rule, workload)]
     if forbidden:  # a registry that a policy forbids is not asked for anything
@@ -214,8 +231,10 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
     except SealgateError as error:
         rulings += [_failed(error, _action(rule, workload), rule) for rule in asked]
         return base._replace(rulings=tuple(rulings))
+    if (reason := index.policies.deny.digest(digest)) is not None:
+        return base._replace(digest=digest, rulings=(*rulings, _denial(reason)))
     attestors = {each.identity: each for rule in asked for each in models.attestors(rule.demand)}
-    verdicts = await judge.verdicts(reference, digest, tuple(attestors.values()), now=now)  # (5)
+    verdicts = await judge.verdicts(judged, digest, tuple(attestors.values()), now=now)  # (5)
     by_identity = dict(zip(attestors, verdicts, strict=True))
     subject: dict[str, object] = {
         "image": placed.image,
@@ -223,7 +242,7 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
         "digest": str(digest),
         "where": placed.where,
     }
-    subject["object"] = workload.document
+    subject |= {"object": workload.document, "now": now}
     for rule in asked:  # (6)
         if models.is_program(rule.demand):  # may run a policy of a user: beside the flows
             try:
@@ -235,10 +254,50 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
     return base._replace(digest=digest, rulings=tuple(rulings))
 
 
+async def _denied(index: Index, base: ImageDecision, reference: Reference, judge: Judge) -> ImageDecision:
+    """An image that needs no proof (an exception, a pattern that skips) is not on the deny-list either.
+
+    What no policy is about is judged by the digest that stands in its name; nobody is asked what its tag means.
+    """
+    try:
+        digest = reference.digest or await judge.resolve(reference)
+    except SealgateError as error:
+        return base._replace(rulings=(*base.rulings, _failed(error, "enforce")))
+    if (reason := index.policies.deny.digest(digest)) is not None:
+        return base._replace(rulings=(*base.rulings, _denial(reason)))
+    return base
+
+
+def _denial(reason: str) -> Ruling:
+    hint = "the deny-list names this image"
+    return Ruling("denied-digest", "", "deny", "refused", f"the deny-list names it: {reason}", hint=hint)
+
+
 def _forbids(rule: Rule, workload: Workload) -> bool:
     """Whether the rule denies every image that it is about, whatever hangs on it."""
     static = isinstance(rule.demand, models.Static) and not rule.demand.passes
     return static and _action(rule, workload) == "enforce"
+
+
+def _both(
+    one: tuple[tuple[Rule, ...], tuple[Rule, ...]], other: tuple[tuple[Rule, ...], tuple[Rule, ...]]
+) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """What holds for an image under either of its names; what only one of them is excused from is asked."""
+    rules = [*one[0], *(rule for rule in other[0] if rule not in one[0])]
+    skipped = [*one[1], *(rule for rule in other[1] if rule not in one[1])]
+    return tuple(rules), tuple(rule for rule in skipped if rule not in rules)
+
+
+def _in_grace(rule: Rule, now: float) -> Rule:
+    """The rule as it is enforced now: until its grace ends, no stricter than that says."""
+    grace = rule.grace
+    if grace is None or now >= grace.until:
+        return rule
+    ranked = models.STRICTNESS
+    overrides = tuple(
+        each._replace(action=min(each.action, grace.action, key=ranked.__getitem__)) for each in rule.overrides
+    )
+    return rule._replace(action=min(rule.action, grace.action, key=ranked.__getitem__), overrides=overrides)
 
 
 def _ruled(rule: Rule, workload: Workload, found: dict[str, Verdict], subject: dict[str, object]) -> Ruling:

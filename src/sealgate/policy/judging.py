@@ -116,6 +116,8 @@ class StoreJudge:
         self, reference: Reference, digest: Digest, attestor: Attestor, kinds: dict[_Place, set[str]], now: float
     ) -> Verdict:
         wanted = at(attestor.wanted, now)
+        if wanted.naming is not None:
+            wanted = wanted._replace(naming=wanted.naming.of(reference))
         place = self._place(reference, digest, attestor)
         try:
             found = await self._find(place, frozenset(kinds[place]), wanted)

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+from sealgate.verification.deny import NOTHING
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sealgate.policy.mirrors import Mirror
+    from sealgate.verification.deny import DenyList
     from sealgate.verification.verdict import Verdict
     from sealgate.verification.verify import Wanted
     from sealgate.workloads.workload import Workload
@@ -60,6 +64,18 @@ class Static(NamedTuple):
     where: str
 
 
+class Listed(NamedTuple):
+    """A list that the image must be on, or must not: nobody else is asked."""
+
+    wanted: bool
+    patterns: tuple[str, ...]
+    """Of our own grammar."""
+    digests: tuple[str, ...]
+    message: str
+    """What is said of an image that is refused by it."""
+    where: str
+
+
 class Count(NamedTuple):
     """At least `needed` of `parts`, each by a signer of its own (invariant 7)."""
 
@@ -86,7 +102,7 @@ class Program(Protocol):
         """
 
 
-Expression = Attestor | Static | Count | Program
+Expression = Attestor | Static | Listed | Count | Program
 
 
 class Selector(Protocol):
@@ -101,6 +117,14 @@ class Override(NamedTuple):
 
     action: Action
     selector: Selector
+
+
+class Grace(NamedTuple):
+    """Until a moment, a refusal does no more than this."""
+
+    until: float
+    """Seconds since 1970."""
+    action: Action
 
 
 class Digests(NamedTuple):
@@ -159,6 +183,7 @@ class Rule(NamedTuple):
     skip: tuple[str, ...] = ()
     """Patterns; an image that one of them matches surely is not this rule's."""
     overrides: tuple[Override, ...] = ()
+    grace: Grace | None = None
     digests: Digests = Digests()
     specificity: int = 0
     """Among rules of one dialect that all match, only those of the highest number count (containers/image); 0 everywhere else."""
@@ -183,6 +208,8 @@ class Exemption(NamedTuple):
     expires: float | None
     """Seconds since 1970; None: never."""
     reason: str = ""
+    dialect: Dialect = "kyverno"
+    """Whose patterns they are."""
 
 
 class Policies(NamedTuple):
@@ -193,6 +220,9 @@ class Policies(NamedTuple):
     notes: tuple[Note, ...] = ()
     no_match: NoMatch | None = None
     """What becomes of images that nothing matches; None: each dialect's own default."""
+    deny: DenyList = NOTHING
+    """Digests that are refused whatever else holds. (Its keys and identities are in every attestor's question.)"""
+    mirrors: tuple[Mirror, ...] = ()
 
     def dialects(self) -> tuple[Dialect, ...]:
         """The dialects that have a rule, once each."""
@@ -209,7 +239,7 @@ def attestors(expression: Expression) -> tuple[Attestor, ...]:
         elif isinstance(part, Count):
             for each in part.parts:
                 walk(each)
-        elif not isinstance(part, Static):
+        elif not isinstance(part, Static | Listed):
             for attestor in part.attestors:
                 found.setdefault(attestor.identity, attestor)
 
@@ -221,4 +251,4 @@ def is_program(expression: Expression) -> bool:
     """Whether a dialect's own evaluation is somewhere in it."""
     if isinstance(expression, Count):
         return any(is_program(part) for part in expression.parts)
-    return not isinstance(expression, Attestor | Static)
+    return not isinstance(expression, Attestor | Static | Listed)

@@ -9,7 +9,7 @@ an *excuse* (a pattern that takes images away) does not: each errs to the side o
 | `kyverno` | any run, `/` and `:` too | as `*` | one character | any tag where it is a demand |
 | `sigstore` | a run without `/` | any run | itself | any tag or digest |
 | `containers` | only `*.` at the front of a host | – | – | the scope and everything below it |
-| `sealgate` | a run within one part of the path | any number of parts | itself | any tag or digest |
+| `sealgate` | a run within one part of the path | any number of parts; alone: every image | itself | any tag or digest |
 
 A name with a digest has no tag that could be relied on (R01): whoever writes `app:other@sha256:…` runs what the digest says.
 So a demand for `app:prod-*` covers every digest of `app` in Kyverno's dialect, where nobody else would.
@@ -67,6 +67,10 @@ def expression(pattern: str, dialect: Dialect, *, excuse: bool = False) -> str:
         return _sigstore(pattern)
     if dialect == "containers":
         return _scope(pattern)
+    if pattern == "**":
+        if excuse:
+            raise PolicyInvalidError("the pattern '**' takes every image away from checking", hint="name a registry")
+        return ".*"
     return _ours(pattern)
 
 
@@ -103,7 +107,9 @@ def _sigstore(pattern: str) -> str:
 
 
 def _scope(pattern: str) -> str:
-    """containers-policy.json(5): a reference, a repository, a namespace, a host, `*.` and a domain."""
+    """containers-policy.json(5): a reference, a repository, a namespace, a host, `*.` and a domain; `*`: its defaults."""
+    if pattern == "*":
+        return ".*"
     if pattern.startswith("*."):
         return rf"[^/]+{re.escape(pattern[1:])}/.*"
     if "*" in pattern or "?" in pattern:
@@ -118,7 +124,7 @@ def _scope(pattern: str) -> str:
 
 
 def _ours(pattern: str) -> str:
-    """The host is literal, or `*.` and a domain: no look-alike passes. `**` is the last part of a path, or one in between."""
+    """The host is literal, or `*.` and a domain: no look-alike passes. `**` is any number of parts of a path."""
     if _OURS.fullmatch(pattern) is None:
         raise PolicyInvalidError(f"not a pattern of image names: {pattern!r}", hint="letters, digits and - _ : / * . @")
     name, tag, digest = split(pattern)

@@ -15,6 +15,7 @@ from sealgate.policy.attestors import Settings
 from sealgate.policy.model import Exemption, Note, Policies, Rule
 
 if TYPE_CHECKING:
+    from sealgate.policy.mirrors import Mirror
     from sealgate.policy.model import NoMatch
 
 _READERS: dict[tuple[str, str], str] = {
@@ -112,6 +113,7 @@ class Loaded(NamedTuple):
     rules: tuple[Rule, ...] = ()
     exemptions: tuple[Exemption, ...] = ()
     notes: tuple[Note, ...] = ()
+    mirrors: tuple[Mirror, ...] = ()
 
 
 class _Reader(Protocol):
@@ -120,7 +122,15 @@ class _Reader(Protocol):
 
 def is_policy(source: Source) -> bool:
     """Whether some reader takes this object."""
-    return (source.group, source.kind) in _READERS
+    return _module(source) is not None
+
+
+def _module(source: Source) -> str | None:
+    """Who reads an object. policy.json has neither version nor kind, and always `default`."""
+    document = source.document
+    if "default" in document and "kind" not in document and "apiVersion" not in document:
+        return "containers"
+    return _READERS.get((source.group, source.kind))
 
 
 def load(sources: Iterable[Source], context: Context, *, no_match: NoMatch | None = None) -> Policies:
@@ -128,6 +138,7 @@ def load(sources: Iterable[Source], context: Context, *, no_match: NoMatch | Non
     rules: list[Rule] = []
     exemptions: list[Exemption] = []
     notes: list[Note] = []
+    mirrors: dict[str, Mirror] = {}
     seen: set[tuple[str, str, str, str]] = set()
     for source in sources:
         found = read(source, context)
@@ -140,14 +151,19 @@ def load(sources: Iterable[Source], context: Context, *, no_match: NoMatch | Non
         rules += found.rules
         exemptions += found.exemptions
         notes += found.notes
+        for mirror in found.mirrors:
+            if mirrors.setdefault(mirror.mirror, mirror) != mirror:
+                raise PolicyInvalidError(f"{source.where}: {mirror.mirror} is a mirror of two registries")
         if len(rules) > limits.POLICY_RULES:
             raise PolicyInvalidError(f"more than {limits.POLICY_RULES} rules")
-    return Policies(tuple(rules), tuple(exemptions), tuple(notes), no_match)
+    return Policies(
+        tuple(rules), tuple(exemptions), tuple(notes), no_match, context.settings.deny, tuple(mirrors.values())
+    )
 
 
 def read(source: Source, context: Context) -> Loaded | None:
     """The rules of one object; None for one that policies only refer to. Raises `PolicyInvalidError`."""
-    module = _READERS.get((source.group, source.kind))
+    module = _module(source)
     if module is None:
         if not source.group and source.kind in _OTHERS:
             return None

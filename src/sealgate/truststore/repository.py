@@ -65,6 +65,26 @@ async def update(mirror: str, *, root: bytes, known: Kept) -> Kept:
         _end(folder)
 
 
+def update_from(mirror: str, *, root: bytes, fetched: Mapping[str, bytes], names: tuple[str, ...]) -> Kept:
+    """What a repository says that is at hand as a whole, by address; nobody is asked. Raises `TrustUpdateError`."""
+    for url, data in fetched.items():
+        name = url.removeprefix(f"{mirror}/")
+        if name.endswith(".json") and "/" not in name:
+            check_metadata(name, data)
+    known = Kept({}, {})
+    absent: dict[str, bytes | None] = {}
+    folder = _begin(known)
+    try:
+        while len(absent) <= limits.TUF_FILES:
+            outcome = _go_on(mirror, folder, root, {**fetched, **absent}, names)
+            if isinstance(outcome, Kept):
+                return outcome
+            absent[outcome.url] = None
+        raise TrustUpdateError(f"{mirror} names more than {limits.TUF_FILES} files that it does not have")
+    finally:
+        _end(folder)
+
+
 def _begin(known: Kept) -> str:
     import tempfile
 
@@ -84,7 +104,9 @@ def _end(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _go_on(mirror: str, folder: str, root: bytes, fetched: Mapping[str, bytes | None]) -> Kept | _Missing:
+def _go_on(
+    mirror: str, folder: str, root: bytes, fetched: Mapping[str, bytes | None], names: tuple[str, ...] = TARGETS
+) -> Kept | _Missing:
     """The workflow from its start to what is missing, or to its end."""
     from tuf.api import exceptions
     from tuf.ngclient.config import UpdaterConfig
@@ -111,7 +133,7 @@ def _go_on(mirror: str, folder: str, root: bytes, fetched: Mapping[str, bytes | 
             bootstrap=root,
         )
         found = {}
-        for name in TARGETS:
+        for name in names:
             info = updater.get_targetinfo(name)
             if info is None:
                 continue

@@ -8,7 +8,8 @@ say everything. The numbers are those of docs/verify.md:
 (3) those bytes say that they are the signature of an image, of the right kind;
 (4) they name the digest of this image;
 (5) they carry the annotations asked for, all in this one signature;
-(6) no deny-list names the key or the identity.
+(6) no deny-list names the key or the identity;
+(7) they name the image as it is asked for, where that is asked for (`naming`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sealgate.keys.algorithms import PublicKey
     from sealgate.verification.deny import DenyList
     from sealgate.verification.evidence import Evidence
+    from sealgate.verification.naming import Naming
     from sealgate.verification.requirement import Signatory, SignedBy
     from sealgate.verification.signer import Content, Made, Trust
 
@@ -50,6 +52,8 @@ class Asked(NamedTuple):
     """Whose certificates count, and what else is asked for; None: keys alone are asked for, and nothing beside them."""
     annotation_patterns: tuple[tuple[str, str], ...] = ()
     """As `annotations`, with a regular expression (RE2) that the whole value must match."""
+    naming: Naming | None = None
+    """What the signature must call the image; None: what it likes."""
 
 
 class SignatureReport(NamedTuple):
@@ -190,6 +194,8 @@ def _judge_bundle(report: SignatureReport, bundle: Bundle, asked: Asked) -> Sign
             findings.append(Finding("subject-verified", "passed", f"is for this image, {asked.image}"))
             annotations = subjects[0].annotations
             findings.append(annotations_finding(annotations, asked))  # (5)
+            if asked.naming is not None:  # (7) a bundle has no name
+                findings.append(asked.naming.finding(None))
             payload = {"type": predicates.IMAGE_SIGNATURE, "reference": None, "optional": annotations}
     except _OtherTypeError as other:
         findings.append(Finding("not-an-image-signature", "failed", str(other)))
@@ -215,6 +221,8 @@ def _judge_legacy(report: SignatureReport, legacy: LegacySignature, asked: Asked
         if found.digest == asked.image:  # (4)
             findings.append(Finding("subject-verified", "passed", f"is for this image, {asked.image}"))
             findings.append(annotations_finding(found.optional, asked))  # (5)
+            if asked.naming is not None:  # (7)
+                findings.append(asked.naming.finding(found.docker_reference))
             payload = {"type": found.kind, "reference": found.docker_reference, "optional": found.optional}
         else:
             findings.append(other_subject([str(found.digest)]))

@@ -24,10 +24,15 @@ class Demands:
 
     def __call__(self, statement: Statement, /) -> Sequence[Finding]:
         """One finding a policy."""
-        return [
-            Finding(_CODES[result.outcome], "passed" if result.outcome == "passed" else "failed", _sentence(result))
-            for result in self._conditions.judge(statement.raw)
-        ]
+        return findings(self._conditions.judge(statement.raw))
+
+
+def findings(results: Sequence[Result]) -> list[Finding]:
+    """One finding a policy."""
+    return [
+        Finding(_CODES[result.outcome], "passed" if result.outcome == "passed" else "failed", _sentence(result))
+        for result in results
+    ]
 
 
 def _sentence(result: Result) -> str:

@@ -44,6 +44,9 @@ CODES: dict[str, str | None] = {
     "payload-type-mismatch": "the key signed something else than an image",
     "annotations-verified": None,
     "annotation-mismatch": "the annotations asked for by -a must all stand in one signature",
+    "signed-name-verified": None,
+    "signed-name-mismatch": "sign it under the name that it is used by, or let `signedIdentity` say what it was signed as",
+    "signed-name-missing": "sign it in the legacy format, whose payload has a name: bundles carry none",
     "annotations-not-checked": "leave out --check-claims=false to have them checked",
     # What was signed, of an attestation
     "predicate-type-mismatch": "ask for one of the types that were found (--type), or attest: `sealgate attest --type …`",
@@ -52,6 +55,7 @@ CODES: dict[str, str | None] = {
     "condition-met": None,
     "condition-failed": "the attestation does not say what is demanded",
     "condition-error": "no policy that cannot be evaluated is met: mend the policy, or write it in another language",
+    "attestation-stale": "it is older than may be: scan or build anew, and attest that",
     # What was signed, of a provenance
     "source-verified": None,
     "source-mismatch": "it was built from another repository than --source-uri, or the provenance contradicts itself",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sealgate.oci.store import Manifest
     from sealgate.verification.attestation import Attested
     from sealgate.verification.deny import DenyList
+    from sealgate.verification.naming import Naming
     from sealgate.verification.requirement import Requirement
     from sealgate.verification.signer import Trust
     from sealgate.verification.verdict import Verdict
@@ -56,6 +57,8 @@ class Wanted(NamedTuple):
     """Whose certificates count, and what else is asked for; None: keys alone, and nothing beside them."""
     detached: attachments.Attachment | None = None
     """The one signature to judge; nothing is looked for in the registry but the image."""
+    naming: Naming | None = None
+    """What a signature must call the image; None: what it likes. Attestations have no name to check."""
 
     def describe(self) -> str:
         """What is asked for, for people."""
@@ -187,6 +190,8 @@ def judge_found(name: str, repository: str, digest: Digest, found: attachments.F
         wanted.trust,
         wanted.annotation_patterns,
     )
+    if wanted.naming is not None:
+        asked = asked._replace(naming=wanted.naming)
     if wanted.attested is not None:
         return _attested(name, repository, digest, found, asked, wanted, wanted.attested)
     reports = []

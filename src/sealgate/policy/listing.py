@@ -1,0 +1,28 @@
+"""Whether an image is on a list of a policy: names by patterns of our own grammar, digests one by one. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sealgate.oci.reference import parse
+from sealgate.policy import patterns
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sealgate.policy.model import Listed
+
+
+def is_on(listed: Listed, subject: Mapping[str, Any]) -> bool:
+    """Whether the image that `subject` is about is on the list."""
+    import re2
+
+    if str(subject["digest"]) in listed.digests:
+        return True
+    reference = parse(str(subject["reference"]))
+    if reference.digest is None and not listed.wanted:
+        names = [*patterns.candidates(reference, "sealgate"), f"{reference.name}@{subject['digest']}"]
+    else:
+        names = list(patterns.candidates(reference, "sealgate"))
+    expressions = [patterns.expression(each, "sealgate", excuse=listed.wanted) for each in listed.patterns]
+    return any(re2.fullmatch(each, name) is not None for each in expressions for name in names)
