@@ -22,6 +22,8 @@ _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _REVIEWS: dict[str, Path] = {"/mutate": "mutate", "/validate": "validate"}
+PATHS = tuple(_REVIEWS)
+"""Every path that reviews are taken on: what is registered with an API server is one of these."""
 _JSON = b"application/json"
 _TEXT = b"text/plain; charset=utf-8"
 PEER = "sealgate.peer"
@@ -39,6 +41,8 @@ class Application:
         """
         self.webhook: Webhook | None = None
         """None until everything is ready."""
+        self.tested = False
+        """Whether the webhook has answered itself as it must (`selftest`); it is not ready before."""
         self.draining = False
         """The server is about to stop: it still answers, and says that it is not ready."""
         self.details: Callable[[], dict[str, Any]] = dict
@@ -69,7 +73,7 @@ class Application:
             await _answer(send, 404, b"/mutate, /validate, /healthz, /readyz, /metrics\n", close=True)
 
     async def _ready(self, send: _Send) -> None:
-        ready = self.webhook is not None and not self.draining
+        ready = self.webhook is not None and self.tested and not self.draining
         body = {"ready": ready, **self.details()}
         await _answer(send, 200 if ready else 503, json.dumps(body, indent=1).encode() + b"\n", _JSON)
 

@@ -34,6 +34,8 @@ class Key(NamedTuple):
     """Whose credentials asked."""
     identity: str
     """`Attestor.identity`."""
+    name: str = ""
+    """The image's whole name where what signatures call it counts (`Wanted.naming`), which a tag can decide; else `""`."""
 
 
 class _Kept(NamedTuple):
@@ -161,4 +163,5 @@ def _weight(verdict: Verdict) -> int:
 
 def key_of(scope: str, reference: Reference, digest: Digest, attestor: Attestor) -> Key:
     """What the verdict of an attestor on an image is kept under."""
-    return Key(str(digest), reference.name, attestor.repository or "", scope, attestor.identity)
+    name = str(reference) if attestor.wanted.naming is not None else ""
+    return Key(str(digest), reference.name, attestor.repository or "", scope, attestor.identity, name)

@@ -95,6 +95,14 @@ def load(context: ssl.SSLContext, pair: Pair) -> float:
     return found.not_valid_after_utc.timestamp()
 
 
+def leaf(chain: bytes) -> bytes:
+    """The server's own certificate of a chain that was loaded, in DER."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return x509.load_pem_x509_certificate(chain).public_bytes(Encoding.DER)
+
+
 @contextlib.contextmanager
 def _one_file(pair: Pair) -> Iterator[str]:
     """Key and chain as one file that nobody else sees; in memory where the system can."""

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits
-from sealgate.admission import certificates
+from sealgate.admission import certificates, selftest
 from sealgate.admission.application import Application
 from sealgate.admission.judging import Shared
 from sealgate.admission.webhook import Webhook
@@ -230,7 +230,24 @@ class _Server(uvicorn.Server):
             self.should_exit = True
             return
         await super().startup(sockets=sockets)
+        try:
+            await selftest.run(self.application, self._place(sockets), client_names=self._client_names())
+        except SealgateError as error:
+            self.failure = error
+            self.should_exit = True
+            return
+        self.application.tested = True
         self._started(self._shown)
+
+    def _place(self, sockets: list[socket.socket] | None) -> selftest.Place:
+        """Where the server reaches itself."""
+        host, port = (sockets or [])[0].getsockname()[:2]
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is not bound here
+        certificate = certificates.leaf(self._pair.chain) if self._pair is not None else None
+        return selftest.Place(host, port, certificate)
+
+    def _client_names(self) -> frozenset[str] | None:
+        return self._settings.client_names if self._settings.client_ca is not None else None
 
     def _begin(self) -> None:
         parts = self._parts

@@ -83,6 +83,8 @@ class Webhook:
         self._clock = clock
         self.reviews = 0
         """How many are being answered."""
+        self.canaries: set[str] = set()
+        """Uids of reviews that the webhook posts to itself (`selftest`): judged as every other, not counted, not logged."""
 
     async def answer(self, raw: bytes, path: Path, *, seconds: float, begun: float) -> Outcome:
         """The answer to one review. `seconds`: how long it may take from `begun` on, a time of the event loop's clock."""
@@ -117,6 +119,8 @@ class Webhook:
             answer, decision = Answer(review.uid, allowed=True, code="not-mutated"), None
         else:
             answer, decision = await self._judged(review, path, deadline)
+        if review.uid in self.canaries:
+            return Outcome(200, answer.document())
         self._count(review, answer, decision)
         took = loop.time() - begun
         outcome = _outcome(answer, decision)
