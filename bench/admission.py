@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import load  # noqa: E402
-from run import machine  # noqa: E402
+from run import machine_and_date  # noqa: E402
 from stock import Stock, stock  # noqa: E402
 
 from bypasses.scene import Signer  # noqa: E402
@@ -86,7 +86,7 @@ class Scene:
             yield found
 
     @contextlib.contextmanager
-    def webhook(self, store: Stock, *, policies: int = TEAMS, profile: str | None = None) -> Iterator[Webhook]:
+    def webhook(self, store: Stock, *, policies: int = TEAMS, program: list[str] | None = None) -> Iterator[Webhook]:
         """A webhook of its own: nothing is cached."""
         self._count += 1
         folder = self.folder / f"webhook{self._count}"
@@ -99,9 +99,7 @@ class Scene:
             "PATH": os.defpath, "HOME": str(folder), "DOCKER_CONFIG": str(folder), "TMPDIR": str(folder),
             "XDG_CONFIG_HOME": str(folder), "LC_ALL": "C.UTF-8",
         }  # fmt: skip
-        sealgate = [str(Path(sys.executable).with_name("sealgate"))]
-        if profile is not None:
-            sealgate = [sys.executable, "-m", "cProfile", "-o", profile, "-m", "sealgate.cli"]
+        sealgate = program or [str(Path(sys.executable).with_name("sealgate"))]
         command = [
             *sealgate, "admission", "serve", "--policies", str(folder / "policies"), "--listen", "127.0.0.1:0",
             "--tls-cert", str(issued.certificate), "--tls-key", str(issued.key), "--port-file", str(folder / "port"),
@@ -195,9 +193,7 @@ def cold(scene: Scene) -> Iterator[Row]:
     """One image that nobody has seen, in three containers of a pod, 20 of them a second."""
     count = 100 if scene.quick else 400
     with scene.stock(count + 20) as store, scene.webhook(store) as webhook:
-        requests = [
-            load.request("/mutate", pod([store.tag(number)] * 3)) for number in range(count + 20)
-        ]
+        requests = [load.request("/mutate", pod([store.tag(number)] * 3)) for number in range(count + 20)]
         load.run(webhook.target, requests[:20], connections=4)
         found = load.run(webhook.target, requests[20:], connections=32, rate=20)
         yield _times("cold, one signed image, 20 new images/s, 20 ms a request", found, p50=0.120, p99=0.250)
@@ -314,7 +310,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=CASES, metavar="CASE", help=f"one of {', '.join(CASES)}")
     parser.add_argument("--json", metavar="FILE", help="write the numbers to FILE")
     arguments = parser.parse_args()
-    about = machine()
+    about = machine_and_date()
     print("\n".join(f"{name}: {value}" for name, value in about.items()), flush=True)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="sealgate-bench-") as folder:

@@ -71,6 +71,7 @@ class _Connection(asyncio.Protocol):
             done(body)
 
     def close(self) -> None:
+        self._lost = None
         self._transport.close()
 
 
@@ -170,7 +171,6 @@ async def _run(
         await asyncio.wait_for(idle.wait(), 60)
     ended = time.perf_counter()
     for connection in every:
-        connection._lost = None
         connection.close()
     if failures:
         raise RuntimeError(f"not every pod was admitted: {failures[0].decode(errors='replace')}")

@@ -54,7 +54,7 @@ def main() -> int:
             return 1
     if isinstance(peers["cosign3"], Peer) and isinstance(peers["docker-registry"], Peer):
         versions = f"cosign {peers['cosign3'].version}, docker-registry {peers['docker-registry'].version}"
-        about = {**machine(), "peers": versions}
+        about = {**machine_and_date(), "peers": versions}
     print("\n".join(f"{name}: {value}" for name, value in about.items()), flush=True)
     rows: list[Row] = []
     with contextlib.ExitStack() as running:
@@ -75,7 +75,7 @@ def main() -> int:
     return 0
 
 
-def machine() -> dict[str, str]:
+def machine_and_date() -> dict[str, str]:
     """What it is measured on."""
     processor = next(
         (

@@ -202,7 +202,7 @@ def main() -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: _Protocol(content, asked), "127.0.0.1", 0, backlog=1024)
-        near = "127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+        near = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         with proxy(near, seconds=seconds) as slow:
             print(json.dumps({"near": near, "far": slow.host, "digests": content.digests}), flush=True)
             await asyncio.Event().wait()

@@ -48,6 +48,7 @@ class _Kept(NamedTuple):
 
 _REPORT_BYTES = 4096
 _REFUSED_REPORTS = 4
+_OLD_SHARE = 0.7
 
 
 class Settings(NamedTuple):
@@ -140,6 +141,11 @@ class Cache:
             return None
         self.counts.tag_hits += 1
         return kept[0]
+
+    def tag_is_old(self, scope: str, reference: Reference, now: float) -> bool:
+        """Whether what a tag means, which is still believed, should be looked up again before it ends."""
+        kept = self._tags.get((scope, str(reference)))
+        return kept is not None and now - kept[1] >= _OLD_SHARE * self.settings.tag_seconds
 
     def remember_tag(self, scope: str, reference: Reference, digest: Digest, now: float) -> None:
         """Keep for some seconds what a tag means."""

@@ -8,6 +8,7 @@ Source: Kubernetes, pkg/util/webhook and admission/plugin/webhook: `timeout` in 
 
 from __future__ import annotations
 
+import functools
 import re
 from urllib.parse import parse_qsl
 
@@ -21,6 +22,7 @@ _RESERVE_SECONDS = 0.3
 _SHORTEST = 0.1
 
 
+@functools.lru_cache(256)
 def seconds(query: bytes, default: float) -> float:
     """What the API server waits: `timeout` of the query, else `default`; never more than its own bound."""
     found = default

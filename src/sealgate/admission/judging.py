@@ -8,6 +8,7 @@ request was not a dry run.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -225,7 +226,11 @@ class SharedJudge:
         """The digest of an image that exists: one a review, whatever the tag does meanwhile."""
         found = self._resolved.get(reference)
         if found is None:
-            found = self._shared.cache.recall_tag(self._scope.name, reference, self._shared.clock())
+            now = self._shared.clock()
+            found = self._shared.cache.recall_tag(self._scope.name, reference, now)
+            if found is not None and self._keeps and self._shared.cache.tag_is_old(self._scope.name, reference, now):
+                with contextlib.suppress(UnavailableError):  # nobody waits for it: the next review finds it renewed
+                    self._shared.digest(self._scope, reference, keeps=True)
         if found is None:
             work, future = self._shared.digest(self._scope, reference, keeps=self._keeps)
             found = await self._wait(work, future, reference)

@@ -1,9 +1,12 @@
-"""uvicorn's HTTP protocol with bounds on the head of a request, and with the client's certificate for the application."""
+"""uvicorn's HTTP protocol with bounds on the head of a request, and with the client's certificate for the application.
+
+An answer's head and body go out as one record: two would cost a second encryption and a second system call.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -18,6 +21,41 @@ _SILENT_SECONDS = 120.0
 when such a one closes on them."""
 
 
+_ANSWER = b"HTTP/1.1 2"
+
+
+class _Joined:
+    """A transport that holds back an answer's head until its body comes, in the same turn of the loop."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """As a transport's."""
+        if self._held:
+            data, self._held = self._held + data, b""
+        elif data.startswith(_ANSWER):
+            self._held = data
+            self._loop.call_soon(self._flush)
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """As a transport's: what was written goes out first."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            data, self._held = self._held, b""
+            self._transport.write(data)
+
+
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
@@ -27,7 +65,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Note who it is."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", _Joined(transport, self.loop)))
         self.app_state = {**self.app_state, PEER: _common_name(transport.get_extra_info("peercert"))}
         self._wait(_SILENT_SECONDS)
 
