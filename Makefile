@@ -45,8 +45,9 @@ format: develop ## format, and fix what can be fixed
 demo: setup ## sign an image, verify it, and see a forgery refused
 	@$(BIN)/sealgate demo
 
-bench: develop peers ## measure side by side with cosign
+bench: develop peers ## measure side by side with cosign, and the webhook
 	@$(BIN)/python bench/run.py
+	@$(BIN)/python bench/admission.py
 
 docs: develop ## write the generated pages of docs/
 	@$(BIN)/python tools/reference.py

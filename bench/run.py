@@ -57,7 +57,8 @@ def main() -> int:
             print(f"{name} is not here: {peers[name]}", file=sys.stderr)
             return 1
     if isinstance(peers["cosign3"], Peer) and isinstance(peers["docker-registry"], Peer):
-        about = _machine(peers["cosign3"], peers["docker-registry"])
+        versions = f"cosign {peers['cosign3'].version}, docker-registry {peers['docker-registry'].version}"
+        about = {**machine_and_date(), "peers": versions}
     print("\n".join(f"{name}: {value}" for name, value in about.items()), flush=True)
     rows: list[Row] = []
     with contextlib.ExitStack() as running:
@@ -78,7 +79,8 @@ def main() -> int:
     return 0
 
 
-def _machine(cosign: Peer, registry: Peer) -> dict[str, str]:
+def machine_and_date() -> dict[str, str]:
+    """What it is measured on."""
     processor = next(
         (
             line.partition(":")[2].strip()
@@ -95,7 +97,6 @@ def _machine(cosign: Peer, registry: Peer) -> dict[str, str]:
         "revision": revision or "unknown",
         "machine": f"{processor}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
-        "peers": f"cosign {cosign.version}, docker-registry {registry.version}",
     }
 
 

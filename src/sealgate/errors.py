@@ -85,6 +85,7 @@
     ├── NoMatchingSignatureError      no-matching-signature    12
     ├── RefusedError                  refused                  16
     │   └── VulnerableError           vulnerabilities-found
+    ├── SelfTestError                 self-test-failed          1   the webhook does not answer itself as it must
     └── AbortedError                  aborted                   1   a person said no, or pressed Ctrl-C
 
 Two roots matter to callers: `UnavailableError` (ask again later) and `ContentError` (the data is bad, asking again
@@ -636,6 +637,18 @@ class PolicyUndecidedError(UnavailableError):
     """Whether a policy is about a workload is not known: what decides could not be asked for."""
 
     code = "policy-undecided"
+
+
+class ReviewInvalidError(ContentError):
+    """An AdmissionReview that is not one, contradicts itself, or is about what is not known here."""
+
+    code = "review-invalid"
+
+
+class SelfTestError(SealgateError):
+    """The webhook asked itself what it must know, and the answer was another one, or none: it does not start."""
+
+    code = "self-test-failed"
 
 
 class AbortedError(SealgateError):

@@ -8,7 +8,6 @@ are refused. `JSON_DEPTH` and the caller's byte limit bound the work.
 from __future__ import annotations
 
 import json
-from itertools import accumulate
 from typing import Any, NoReturn
 
 from sealgate import limits
@@ -21,6 +20,13 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         raise JsonAmbiguousError("an object has the same key twice")
     if len(found) > 1 and len(set(map(str.casefold, found))) != len(found):
         raise JsonAmbiguousError("an object has keys that differ in case only")
+    return found
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise JsonAmbiguousError("an object has the same key twice")
     return found
 
 
@@ -44,10 +50,14 @@ def _float(text: str) -> float:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_float)
+_CASED = json.JSONDecoder(object_pairs_hook=_distinct, parse_constant=_constant, parse_int=_integer, parse_float=_float)
 
 
-def parse(data: bytes, *, limit: int, what: str, values: int | None = None) -> Any:
+def parse(data: bytes, *, limit: int, what: str, values: int | None = None, cased: bool = False) -> Any:
     """Parse `data`, at most `limit` bytes and `values` values (`limits.JSON_VALUES`); `what` names it in errors.
+
+    `cased`: keys may differ in case only. That is for documents that a program wrote whose objects are maps (labels of
+    Kubernetes): who looks for a key in one must look for its other spellings.
 
     Raises `JsonInvalidError` (not JSON), `JsonAmbiguousError` (means two things) or `LimitError`.
     """
@@ -64,7 +74,7 @@ def parse(data: bytes, *, limit: int, what: str, values: int | None = None) -> A
     if brackets > limits.JSON_DEPTH and _depth(data) > limits.JSON_DEPTH:
         raise LimitError(f"{what} is nested deeper than {limits.JSON_DEPTH}")
     try:
-        value = _DECODER.decode(text)
+        value = (_CASED if cased else _DECODER).decode(text)
         if "\\ud" in text or "\\uD" in text:  # UTF-8 has none: only such an escape can make one
             _no_surrogates(value)
     except (JsonAmbiguousError, LimitError) as error:
@@ -83,13 +93,22 @@ def parse_object(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
 
 
 def _depth(data: bytes) -> int:
-    """The deepest nesting of brackets outside strings; of what is no JSON, any number (the parser has a limit of its own)."""
+    """The deepest nesting of brackets outside strings; of what is no JSON, any number (the parser has a limit of its own).
+
+    Each pass takes the innermost pairs away; beyond the bound it is not counted further.
+    """
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    outside = data.translate(None, _NEITHER_QUOTES_NOR_BRACKETS).split(b'"')[::2]
-    return max(accumulate(1 if byte in b"{[" else -1 for byte in b"".join(outside)), default=0)
+    left = b"".join(data.translate(_ROUND, _NEITHER_QUOTES_NOR_BRACKETS).split(b'"')[::2])
+    for passes in range(limits.JSON_DEPTH + 2):
+        less = left.replace(b"()", b"")
+        if len(less) == len(left):
+            return passes + len(left)
+        left = less
+    return limits.JSON_DEPTH + 2
 
 
+_ROUND = bytes.maketrans(b"{[}]", b"(())")
 _NEITHER_QUOTES_NOR_BRACKETS = bytes(byte for byte in range(256) if byte not in b'"{}[]')
 
 

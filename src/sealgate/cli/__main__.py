@@ -37,6 +37,7 @@ COMMANDS = {
     "signing-config": ("signing_config", "Make and explain signing configurations"),
     "gate": ("gate", "Judge what is to be deployed by policies"),
     "policy": ("policy", "Check, explain, test and convert policies"),
+    "admission": ("admission", "Judge what a cluster is about to run: the admission webhook"),
     "scan": ("scan", "Judge what a scanner found in images"),
     "sbom": ("sbom", "Make SBOMs of images, and read attached ones"),
     "tree": ("tree", "List what is attached to an image"),

@@ -8,7 +8,7 @@ an error, since somebody thought that it was one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sealgate import limits
@@ -29,9 +29,31 @@ HOMES = "kyverno"
 
 def load(paths: Iterable[str], settings: Settings, *, home: str = HOMES, no_match: NoMatch | None = None) -> Policies:
     """The policies of these files and directories. Raises `NotFoundError`, `UsageError`, `PolicyInvalidError`, `LimitError`."""
-    sources = list(read(paths))
+    return of_sources(read_all(paths), settings, home=home, no_match=no_match)
+
+
+def read_all(paths: Iterable[str]) -> list[Source]:
+    """Every object of these files, at once. Raises as `load`."""
+    return list(read(paths))
+
+
+def of_sources(
+    sources: Sequence[Source], settings: Settings, *, home: str = HOMES, no_match: NoMatch | None = None
+) -> Policies:
+    """The policies among these objects. Raises `PolicyInvalidError`, `LimitError`."""
     context = Context(settings, Beside(sources), home, file=local_file)
     return reading.load(sources, context, no_match=no_match)
+
+
+def namespaces(sources: Iterable[Source]) -> dict[str, dict[str, str]]:
+    """The labels of the namespaces that stand among these objects, with the one that Kubernetes gives each of them."""
+    found: dict[str, dict[str, str]] = {}
+    for source in sources:
+        if source.kind == "Namespace" and not source.group:
+            metadata = source.document.get("metadata")
+            labels = _map_of(metadata.get("labels") or {}, source, "labels") if isinstance(metadata, Mapping) else {}
+            found[source.name] = {"kubernetes.io/metadata.name": source.name, **labels}
+    return found
 
 
 def read(paths: Iterable[str]) -> Iterator[Source]:
@@ -137,7 +159,10 @@ class Beside:
 
 
 def _map(source: Source, name: str) -> dict[str, str]:
-    found = source.document.get(name) or {}
+    return _map_of(source.document.get(name) or {}, source, name)
+
+
+def _map_of(found: object, source: Source, name: str) -> dict[str, str]:
     if not isinstance(found, Mapping) or not all(
         isinstance(key, str) and isinstance(value, str) for key, value in found.items()
     ):

@@ -18,6 +18,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
+from sealgate import limits
 from sealgate.errors import (
     ImageNotFoundError,
     InvalidReferenceError,
@@ -25,7 +26,7 @@ from sealgate.errors import (
     SealgateError,
     UnavailableError,
 )
-from sealgate.oci.reference import parse as parse_reference
+from sealgate.oci.reference import parse as _parse
 from sealgate.policy import counting, mirrors, patterns
 from sealgate.policy import model as models
 from sealgate.policy.decision import Decision, ImageDecision, Ruling
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from sealgate.workloads.workload import Workload
 
 IMAGES_AT_ONCE = 32
+parse_reference = functools.lru_cache(limits.NAMES)(_parse)
+"""A server sees the same names again and again; what is no name is not remembered."""
 
 
 class Placed(NamedTuple):
@@ -94,6 +97,7 @@ class Index:
     def __init__(self, policies: Policies) -> None:
         """Raises `PolicyInvalidError` for a pattern that is none."""
         self.policies = policies
+        self._attestors = {id(rule.demand): models.attestors(rule.demand) for rule in policies.rules}
         self._images: dict[Dialect, patterns.PatternSet] = {}
         self._skips: dict[Dialect, patterns.PatternSet] = {}
         self._rules: dict[Dialect, list[Rule]] = {}
@@ -116,6 +120,10 @@ class Index:
     def dialects(self) -> tuple[Dialect, ...]:
         """The dialects that have a rule."""
         return tuple(self._rules)
+
+    def attestors(self, rule: Rule) -> tuple[Attestor, ...]:
+        """Every attestor of a rule of these policies (with whatever action), each identity once."""
+        return self._attestors[id(rule.demand)]
 
     def matching(
         self, reference: Reference, workload: Workload, asked: Asked | None = None
@@ -305,11 +313,11 @@ async def _image(
         return base._replace(rulings=tuple(rulings))
     forbidden = [rule for rule in asked if _forbids(rule, workload)]
     if forbidden:  # a registry that a policy forbids is not asked for anything
-        rulings += [_ruled(rule, workload, {}, {}) for rule in forbidden]
+        rulings += [_ruled(index, rule, workload, {}, {}) for rule in forbidden]
         return base._replace(rulings=tuple(rulings))
     try:
         digest = reference.digest or await judge.resolve(reference)  # (4)
-        if reference.digest is not None and any(models.attestors(rule.demand) == () for rule in asked):
+        if reference.digest is not None and any(index.attestors(rule) == () for rule in asked):
             digest = await judge.resolve(reference)  # nobody else would notice that it does not exist
     except SealgateError as error:
         rulings += [_failed(error, _action(rule, workload), rule) for rule in asked]
@@ -322,7 +330,7 @@ async def _image(
             _Question(rule, rule.demand, {}, None, judged=False) for rule in asked if models.is_joint(rule.demand)
         ]
         return base._replace(digest=digest, rulings=(*rulings, _denial(reason)))
-    attestors = {each.identity: each for rule in asked for each in models.attestors(rule.demand)}
+    attestors = {each.identity: each for rule in asked for each in index.attestors(rule)}
     verdicts = await judge.verdicts(judged, digest, tuple(attestors.values()), now=now)  # (5)
     by_identity = dict(zip(attestors, verdicts, strict=True))
     subject: dict[str, object] = {
@@ -337,9 +345,12 @@ async def _image(
             data = await _data(judge, reference, digest) if rule.demand.wants_data else None
             jointly.append(_Question(rule, rule.demand, by_identity, data, judged=True))
         elif models.is_program(rule.demand):  # may run a policy of a user: beside the flows
-            rulings.append(await flow.call(functools.partial(_ruled, rule, workload, by_identity, subject)))
+            try:
+                rulings.append(await flow.call(functools.partial(_ruled, index, rule, workload, by_identity, subject)))
+            except SealgateError as error:  # the time is over, or the policy cannot be evaluated
+                rulings.append(_failed(error, _action(rule, workload), rule))
         else:
-            rulings.append(_ruled(rule, workload, by_identity, subject))
+            rulings.append(_ruled(index, rule, workload, by_identity, subject))
     return base._replace(digest=digest, rulings=tuple(rulings))
 
 
@@ -400,10 +411,12 @@ def _in_grace(rule: Rule, now: float) -> Rule:
     return rule._replace(action=min(rule.action, grace.action, key=ranked.__getitem__), overrides=overrides)
 
 
-def _ruled(rule: Rule, workload: Workload, found: dict[str, Verdict], subject: dict[str, object]) -> Ruling:
+def _ruled(
+    index: Index, rule: Rule, workload: Workload, found: dict[str, Verdict], subject: dict[str, object]
+) -> Ruling:
     outcome = counting.decide(rule.demand, found, subject)
     action = _action(rule, workload)
-    used = tuple((each, found[each.identity]) for each in models.attestors(rule.demand))
+    used = tuple((each, found[each.identity]) for each in index.attestors(rule))
     return Ruling(
         outcome.code, rule.title, _effect(action), outcome.outcome, outcome.message, rule.kind, rule.dialect, rule.where,
         outcome.hint, used, rule.digests,

@@ -120,7 +120,9 @@ class Filter(NamedTuple):
             return False
         if self.selector is not None and not self.selector.fits(workload.labels):
             return False
-        return _all([lambda: self._namespace(workload), lambda: self._user(workload.user)])
+        namespace = self._namespace(workload)
+        user = self._user(workload.user) if namespace is not False else False
+        return False if user is False else None if namespace is None or user is None else True
 
     def _namespace(self, workload: Workload) -> bool | None:
         if self.namespace_selector is None:

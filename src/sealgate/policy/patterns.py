@@ -224,6 +224,7 @@ class PatternSet:
         import re2
 
         self._owners: list[int] = []
+        self._known: dict[tuple[str, ...], frozenset[int]] = {}
         self._texts: list[str] = []
         options = re2.Options()
         options.max_mem = limits.PATTERN_SET_BYTES
@@ -245,7 +246,14 @@ class PatternSet:
         """The numbers of which any pattern matches any of `texts` whole."""
         if not self._owners:
             return frozenset()
-        return frozenset(self._owners[index] for text in texts for index in self._hits(text))
+        asked = tuple(texts)
+        found = self._known.get(asked)
+        if found is None:
+            found = frozenset(self._owners[index] for text in asked for index in self._hits(text))
+            if len(self._known) >= limits.NAMES:
+                self._known.clear()
+            self._known[asked] = found
+        return found
 
     def _hits(self, text: str) -> Iterable[int]:
         """RE2 says "nothing matches" also when it ran out of memory; what always matches tells one from the other."""

@@ -27,6 +27,11 @@ class Scanned(NamedTuple):
     ignore_unfixed: bool
     now: float = 0.0
 
+    @property
+    def timed(self) -> bool:
+        """That the clock decides it, so that its verdicts are not kept (`judging.lasts`)."""
+        return True
+
     def at(self, now: float) -> Scanned:
         """The same, asked at another time."""
         return self._replace(now=now)

@@ -47,6 +47,11 @@ class Fresh(NamedTuple):
     """The span as the policy says it."""
     now: float = 0.0
 
+    @property
+    def timed(self) -> bool:
+        """That the clock decides it, so that its verdicts are not kept (`judging.lasts`)."""
+        return True
+
     def at(self, now: float) -> Fresh:
         """The same, asked at another time."""
         return self._replace(now=now)
