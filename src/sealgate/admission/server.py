@@ -27,6 +27,7 @@ from sealgate.admission.judging import Shared
 from sealgate.admission.webhook import Webhook
 from sealgate.errors import SealgateError, UsageError
 from sealgate.transport.asynchronous import AsyncHttpClient
+from sealgate.transport.listening import listening, shown
 
 try:
     import httptools  # noqa: F401
@@ -122,8 +123,8 @@ class Running:
 def serve(settings: Settings, parts: Parts, *, started: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; call it on the main thread. Raises `UsageError`, `KeyMaterialError`, `NotFoundError`."""
     os.environ.setdefault("UV_THREADPOOL_SIZE", str(_THREADS))  # libuv resolves names there; read at its first use
-    with _listening(*_address(settings)) as sock:
-        server = _Server(settings, parts, _shown(sock), started)
+    with listening(*_address(settings), backlog=4096) as sock:
+        server = _Server(settings, parts, shown(sock), started)
         previous = {
             number: signal.signal(number, lambda *_: server.stop()) for number in (signal.SIGINT, signal.SIGTERM)
         }
@@ -140,15 +141,15 @@ def serve(settings: Settings, parts: Parts, *, started: Callable[[str], None]) -
 def serve_in_thread(settings: Settings, parts: Parts) -> Iterator[Running]:
     """Serve beside the caller while the block lasts. Raises as `serve`."""
     ready = threading.Event()
-    with _listening(*_address(settings)) as sock:
-        server = _Server(settings, parts, _shown(sock), lambda _: ready.set())
+    with listening(*_address(settings), backlog=4096) as sock:
+        server = _Server(settings, parts, shown(sock), lambda _: ready.set())
         thread = threading.Thread(target=server.run, args=([sock],), name="sealgate admission", daemon=True)
         thread.start()
         try:
             while not ready.wait(0.05):
                 if not thread.is_alive():
                     raise server.failure or UsageError("the webhook did not start")
-            yield Running(server, _shown(sock))
+            yield Running(server, shown(sock))
         finally:
             server.should_exit = True
             thread.join(_STOP_SECONDS)
@@ -379,24 +380,3 @@ def _address(settings: Settings) -> tuple[socket.AddressFamily, tuple[str, int]]
         )
     family, _, _, _, address = min(found, key=lambda item: item[0] != socket.AF_INET)
     return family, (str(address[0]), int(address[1]))
-
-
-@contextlib.contextmanager
-def _listening(family: socket.AddressFamily, address: tuple[str, int]) -> Iterator[socket.socket]:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    with sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            sock.bind(address)
-            sock.listen(4096)
-        except OSError as error:
-            raise UsageError(
-                f"cannot listen on {address[0]}:{address[1]}: {error.strerror}", hint="port 0 takes a free one"
-            ) from error
-        yield sock
-
-
-def _shown(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate import limits
 from sealgate.errors import UsageError
+from sealgate.transport.listening import listening, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +65,7 @@ def serve(
             for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
-            _run(server, sock, lambda: started(_shown(sock)))
+            _run(server, sock, lambda: started(shown(sock)))
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -96,7 +97,7 @@ def serve_in_thread(
             while not ready.wait(0.05):
                 if not thread.is_alive():
                     raise UsageError("the registry did not start")
-            yield _shown(sock)
+            yield shown(sock)
         finally:
             server.should_exit = True
             thread.join(_STOP_SECONDS * 2)
@@ -138,7 +139,7 @@ def _prepared(
     elif settings.repository is not None:
         raise UsageError(f"{settings.directory} is not itself a layout: its repositories have their own names")
     repositories = Repositories(settings.directory, single=single)
-    with _listening(*address) as sock, _uploading(Uploads(settings.directory), settings) as uploads:
+    with listening(*address, backlog=512) as sock, _uploading(Uploads(settings.directory), settings) as uploads:
         registry = Registry(repositories, uploads, settings.read_only, settings.referrers_api, settings.page)
         config = uvicorn.Config(
             Application(registry, passwords=passwords, log=log, fault=fault),
@@ -244,24 +245,3 @@ def _check_tls(settings: Settings) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
         raise UsageError(f"the TLS certificate or key cannot be used: {reason}") from error
-
-
-@contextlib.contextmanager
-def _listening(family: socket.AddressFamily, address: tuple[str, int]) -> Iterator[socket.socket]:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    with sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            sock.bind(address)
-            sock.listen(512)
-        except OSError as error:
-            raise UsageError(
-                f"cannot listen on {address[0]}:{address[1]}: {error.strerror}", hint="port 0 takes a free one"
-            ) from error
-        yield sock
-
-
-def _shown(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
