@@ -140,6 +140,25 @@ CONDITION_FILES = 64
 CONDITION_FAILURES = 4
 """Evaluations that came to no end (a crash, time, memory), after which no other one is tried."""
 
+# Programs (CEL of policies for admission, evaluated in one child process for all of them)
+PROGRAM_SECONDS = 2.0
+"""What one question to one policy may take."""
+PROGRAM_CPU_SECONDS = 60
+"""Processor time of the child; it is replaced when half of it is gone."""
+PROGRAM_MEMORY = 256 * 1024 * 1024
+PROGRAM_FAILURES = 4
+"""Questions to one policy that came to no end, after which it is asked nothing for `PROGRAM_PAUSE_SECONDS`."""
+PROGRAM_PAUSE_SECONDS = 60.0
+PROGRAM_CHARS = 16 * 1024
+"""One expression."""
+PROGRAM_EXPRESSIONS = 256
+"""Expressions of one policy."""
+PROGRAM_QUESTION_BYTES = 8 * 1024 * 1024
+PROGRAM_CALLS = 4096
+"""Calls of functions about images in one evaluation."""
+PROGRAM_PAYLOADS = 16
+"""Attestations of one type on one image, each of which must meet the validations."""
+
 # Policies
 POLICY_BYTES = 4 * 1024 * 1024
 """One file of policies, or one object of the cluster's (etcd holds 1.5 MiB)."""

@@ -6,7 +6,8 @@ configuration that lies about changes what it says; bounds of time and output. W
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 
 from sealgate.errors import SealgateError
 
@@ -59,15 +60,16 @@ def run(
             os.mkdir(own[name], 0o700)
         with open(out_path, "wb") as out, open(err_path, "wb") as err:
             try:
-                process = subprocess.Popen(
-                    words,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    cwd=empty,
-                    env={**environ, **own},
-                    start_new_session=True,
-                )
+                with _files_bounded(file_bytes):
+                    process = subprocess.Popen(
+                        words,
+                        stdin=subprocess.DEVNULL,
+                        stdout=out,
+                        stderr=err,
+                        cwd=empty,
+                        env={**environ, **own},
+                        start_new_session=True,
+                    )
             except OSError as failure:
                 raise error(f"{words[0]} cannot be run: {failure.strerror}") from failure
             try:
@@ -92,14 +94,33 @@ def run(
             return out.read(most + 1)
 
 
-def _bound_files(pid: int, most: int) -> None:
-    """Where the system can do that to a process that runs (Linux): it has not got round to writing yet."""
+@contextlib.contextmanager
+def _files_bounded(most: int | None) -> Iterator[None]:
+    """What is started meanwhile begins with the bound: set afterwards, it may come after the first writing.
+
+    It is this process's own for as long, too, and only the soft one, so that it can be taken back.
+    """
     import resource
-    from contextlib import suppress
+
+    if most is None:
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    lower = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (lower, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def _bound_files(pid: int, most: int) -> None:
+    """Where the system can do that to a process that runs (Linux): then it cannot take the bound back itself."""
+    import resource
 
     prlimit = getattr(resource, "prlimit", None)
     if prlimit is not None:
-        with suppress(OSError, ValueError):  # it has ended already, or its bound is lower
+        with contextlib.suppress(OSError, ValueError):  # it has ended already, or its bound is lower
             prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
 
 

@@ -164,6 +164,84 @@ def test_policies_that_cannot_be_read_stop_everything(cli, tmp_path, good, polic
     assert cli("gate", "-p", policies, "-", input=pod(good.tagged)).code == 0
 
 
+IMAGE_POLICY = """
+apiVersion: policies.kyverno.io/v1
+kind: ImageValidatingPolicy
+metadata: {name: ivp}
+spec:
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [""], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [pods]}
+  matchImageReferences: [{glob: "REGISTRY/*"}]
+  attestors: [{name: us, cosign: {key: {data: PEM}}}]
+  validations:
+  - expression: images.containers.map(each, verifyImageSignatures(each, [attestors.us])).all(count, count > 0)
+    message: an image is not signed by us
+"""
+
+
+@pytest.fixture
+def image_policy(tmp_path, docker_registry, key):
+    """A file with an ImageValidatingPolicy: everything of the registry is signed by the good key."""
+    place = tmp_path / "ivp.yaml"
+    pem = json.dumps(Path(key.public).read_text())
+    place.write_text(IMAGE_POLICY.replace("REGISTRY", docker_registry).replace("PEM", pem))
+    return place
+
+
+def test_an_image_validating_policy_is_judged(cli, image_policy, good, bad):
+    said = cli("gate", "-p", image_policy, "-", input=pod(good.tagged))
+    assert said.code == 0, said.err
+    assert said.out.split() == ["admit", "Pod/default/web", good.tagged, good.digest, "accepted"]
+    said = cli("gate", "-p", image_policy, "-", input=pod(bad.tagged))
+    assert (said.code, said.out.split()[-1]) == (16, "signature-key-mismatch")
+    assert "an image is not signed by us" in said.err
+    said = cli("gate", "-p", image_policy, "-", input=pod(good.tagged, bad.tagged))
+    assert said.code == 16
+    assert [line.split()[-1] for line in said.out.splitlines()] == ["policy-not-met", "signature-key-mismatch"]
+    assert cli("gate", "-p", image_policy, "-", input=HELM.format(image=good.tagged)).code == 0
+    assert cli("gate", "-p", image_policy, "-", input=HELM.format(image=bad.tagged)).code == 16
+
+
+def test_images_that_an_image_validating_policy_finds_are_judged(cli, image_policy, good, bad):
+    text = (
+        image_policy.read_text()
+        .replace("images.containers", "images.task")
+        .replace("resources: [pods]", "resources: [tasks]")
+    )
+    text = text.replace('apiGroups: [""]', "apiGroups: [x.example]")
+    image_policy.write_text(text + "  images: [{name: task, expression: 'object.spec.steps.map(step, step.uses)'}]\n")
+    task = "apiVersion: x.example/v1\nkind: Task\nmetadata: {name: t}\nspec: {steps: [{uses: '%s'}]}\n"
+    for image, code in ((good, 0), (bad, 16)):
+        said = cli("gate", "-p", image_policy, "-", input=task % image.tagged)
+        assert said.code == code, said.err
+        assert image.tagged in said.out
+
+
+@pytest.mark.parametrize(
+    ("namespace", "options", "code"),
+    [
+        ("kyverno", (), 0), ("team-a", (), 16), ("default", (), 0), ("team-a", ("-n", "team-a"), 0),
+        ("team-a", ("--policy-namespace", "team-a"), 0), ("kyverno", ("--policy-namespace", "team-a"), 16),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["kyverno.io/v2", "policies.kyverno.io/v1"])
+def test_P08_an_exception_of_another_namespace_excuses_nothing(
+    cli, policies, image_policy, tmp_path, bad, kind, namespace, options, code
+):
+    which, spec = {
+        "kyverno.io/v2": (policies, "{match: {any: [{resources: {kinds: [Pod]}}]}, exceptions: [{policyName: check, ruleNames: [signed]}]}"),
+        "policies.kyverno.io/v1": (image_policy, "{policyRefs: [{name: ivp, kind: ImageValidatingPolicy}]}"),
+    }[kind]  # fmt: skip
+    place = tmp_path / "exception.yaml"
+    place.write_text(
+        f"apiVersion: {kind}\nkind: PolicyException\nmetadata: {{name: e, namespace: {namespace}}}\nspec: {spec}\n"
+    )
+    said = cli("gate", "-p", which, "-p", place, *options, "-", input=pod(bad.tagged))
+    assert said.code == code, said.err
+    assert said.out.split()[-1] == ("image-exempted" if code == 0 else "signature-key-mismatch")
+
+
 def test_a_set_without_any_policy_denies(cli, tmp_path, good):
     (tmp_path / "s.yaml").write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: x, namespace: kyverno}\n")
     said = cli("gate", "-p", tmp_path / "s.yaml", "-", input=pod(good.tagged))

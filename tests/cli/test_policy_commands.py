@@ -178,6 +178,30 @@ def test_explain_tells_which_rules_are_not_about_it(cli, tmp_path, key, check, l
     assert states == {"check/signed": "asked", "jobs/signed": "asked"}
 
 
+@pytest.mark.parametrize(
+    ("condition", "image", "state", "code"),
+    [
+        ("true", f"{NAME}:1.0", "asked", 0), ("true", "registry.example.com/shop/plain:1.0", "asked", 16),
+        ("object.metadata.name == 'other'", "registry.example.com/shop/plain:1.0", "image", 0),
+        ("object.nothing == 1", "registry.example.com/shop/plain:1.0", "undecided", 14),
+    ],
+)  # fmt: skip
+def test_explain_asks_the_conditions_of_image_policies(cli, tmp_path, key, layouts, condition, image, state, code):
+    verify = "images.containers.all(each, verifyImageSignatures(each, [attestors.us]) > 0)"
+    rules = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    spec = {
+        "matchConstraints": {"resourceRules": [rules]}, "validations": [{"expression": verify}],
+        "matchConditions": [{"name": "condition", "expression": condition}],
+        "attestors": [{"name": "us", "cosign": {"key": {"data": Path(key.public).read_text()}}}],
+    }  # fmt: skip
+    kind = {"apiVersion": "policies.kyverno.io/v1", "kind": "ImageValidatingPolicy", "metadata": {"name": "ivp"}}
+    (tmp_path / "ivp.json").write_text(json.dumps(kind | {"spec": spec}))
+    said = cli("policy", "explain", tmp_path / "ivp.json", image, "--offline", layouts, "-o", "json")
+    [decision] = json.loads(said.out)
+    assert [each["state"] for each in decision["images"][0]["considered"]] == [state]
+    assert said.code == code, said.err
+
+
 def test_explain_takes_manifests_and_ends_as_the_gate_does(cli, tmp_path, check, layouts):
     for name in ("app", "plain", "foreign"):
         (tmp_path / "m.yaml").write_text(POD.format(name="web", image=f"registry.example.com/shop/{name}:1.0"))

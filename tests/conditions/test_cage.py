@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from sealgate.conditions import evaluation
+from sealgate.conditions import child, evaluation
 from sealgate.conditions.evaluation import Conditions
 from sealgate.conditions.policy import parse
 from sealgate.errors import LimitError, UsageError
@@ -157,7 +157,7 @@ def frame(body, size=None): os.write(1, struct.pack(">I", len(body) if size is N
     def start(arguments, **options):
         return real([sys.executable, "-I", "-c", code], **options)
 
-    monkeypatch.setattr(evaluation.subprocess, "Popen", start)
+    monkeypatch.setattr(child.subprocess, "Popen", start)
     with opened(("p.cel", "true"), seconds=1.5) as conditions:
         (result,) = conditions.judge(b"{}")
     assert (result.outcome, result.policy) == ("passed" if kind == "good" else "error", "p.cel")

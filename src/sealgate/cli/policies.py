@@ -52,7 +52,7 @@ def _add_settings(group: _ArgumentGroup) -> None:
     )
     group.add_argument(
         "--policy-namespace", default="kyverno", metavar="NAME",
-        help="where policies of the whole cluster have their Secrets (kyverno)",
+        help="where policies and exceptions of the whole cluster have their place and their Secrets (kyverno)",
     )  # fmt: skip
 
 

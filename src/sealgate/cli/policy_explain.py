@@ -86,7 +86,9 @@ def _considered(gated: Gated, index: Index, now: float) -> list[tuple[Considered
 
     workload = gated.deployed.workload
     return [
-        explaining.consider(index, parse(image.reference), workload, now=now) if image.reference is not None else ()
+        explaining.consider(index, parse(image.reference), workload, now=now, written=image.image)
+        if image.reference is not None
+        else ()
         for image in gated.decision.images
     ]
 

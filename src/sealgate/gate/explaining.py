@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate.errors import PolicyUndecidedError
+from sealgate.policy import model as models
 from sealgate.policy import patterns
 from sealgate.policy.evaluate import Asked
 
@@ -35,9 +36,11 @@ class Considered(NamedTuple):
         }  # fmt: skip
 
 
-def consider(index: Index, reference: Reference, workload: Workload, *, now: float) -> tuple[Considered, ...]:
-    """Every rule, in the order of the policies."""
-    found = [_one(index, rule, reference, workload, now) for rule in index.policies.rules]
+def consider(
+    index: Index, reference: Reference, workload: Workload, *, now: float, written: str = ""
+) -> tuple[Considered, ...]:
+    """Every rule, in the order of the policies. `written`: the image as the workload names it. May run programs of policies."""
+    found = [_one(index, rule, reference, written, workload, now) for rule in index.policies.rules]
     highest: dict[str, int] = {}
     for each in found:
         if each.state in {"asked", "skipped", "exempted"}:
@@ -50,7 +53,7 @@ def consider(index: Index, reference: Reference, workload: Workload, *, now: flo
     )
 
 
-def _one(index: Index, rule: Rule, reference: Reference, workload: Workload, now: float) -> Considered:
+def _one(index: Index, rule: Rule, reference: Reference, written: str, workload: Workload, now: float) -> Considered:
     names = patterns.candidates(reference, rule.dialect)
     fitting = [each for each in rule.images if _fits(rule, (each,), names, excuse=False)]
     if not fitting:
@@ -63,6 +66,10 @@ def _one(index: Index, rule: Rule, reference: Reference, workload: Workload, now
     try:
         if not rule.selector.selects(workload):
             return Considered(rule, "workload", f"it is not about {workload.title} ({workload.operation})")
+        if models.is_joint(rule.demand):
+            texts = (*names, written) if written else names
+            if not rule.demand.concerns(workload, written or str(reference), texts):
+                return Considered(rule, "image", "a condition or an expression of the policy leaves it out")
         exemption = index.exemption(rule, reference, Asked(workload), now)
     except PolicyUndecidedError as error:
         return Considered(rule, "undecided", error.message)

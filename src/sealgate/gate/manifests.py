@@ -142,11 +142,11 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 
 
 def with_extracted(found: Iterable[Deployed], policies: Policies) -> list[Deployed]:
-    """The same objects, with the images at places that only policies know (Kyverno's `imageExtractors`).
+    """The same objects, with the images at places that only policies know (Kyverno's `imageExtractors`, and `images` of its image policies).
 
     These are judged, and never written. Raises `WorkloadInvalidError`, `LimitError`.
     """
-    if not any(rule.extractors for rule in policies.rules):
+    if not any(rule.extractors or getattr(rule.demand, "extracts", False) for rule in policies.rules):
         return list(found)
     from sealgate.policy import kyverno_extractors
 

@@ -6,15 +6,17 @@ key that two entries name counts once. What could not be asked is `unknown`, unl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
+from sealgate.pairing import most
+from sealgate.policy import model as models
 from sealgate.policy.model import Attestor, Count, Listed, Static
-from sealgate.verification.requirement import most, signer_id
+from sealgate.verification.requirement import signer_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sealgate.policy.model import Expression
+    from sealgate.policy.model import Expression, Program
     from sealgate.verification.verdict import Verdict
 
 
@@ -41,8 +43,10 @@ def decide(expression: Expression, verdicts: Mapping[str, Verdict], subject: Map
         return _listed(expression, subject)
     if isinstance(expression, Count):
         return _count(expression, verdicts, subject)
+    if models.is_joint(expression):
+        return Outcome("refused", "policy-not-met", "it is decided over whole workloads only")
     accepted = [each for each in expression.attestors if verdicts[each.identity].accepted]
-    met, why = expression.decide(verdicts, subject)
+    met, why = cast("Program", expression).decide(verdicts, subject)
     if met and accepted:
         return Outcome("accepted", "accepted", why)
     unknown = next(

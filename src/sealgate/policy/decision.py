@@ -35,6 +35,8 @@ class Ruling(NamedTuple):
     hint: str | None = None
     verdicts: tuple[tuple[Attestor, Verdict], ...] = ()
     digests: Digests | None = None
+    annotations: tuple[tuple[str, str], ...] = ()
+    """For the audit log of the API server (`auditAnnotations`)."""
 
     @property
     def severity(self) -> str:
@@ -125,6 +127,7 @@ def _image(image: ImageDecision) -> dict[str, Any]:
                 "effect": ruling.effect,
                 "message": ruling.message,
                 "hint": ruling.hint,
+                "auditAnnotations": dict(ruling.annotations),
                 "attestors": [
                     {"where": attestor.where, "name": attestor.name, "verdict": verdict.as_json()}
                     for attestor, verdict in ruling.verdicts

@@ -7,7 +7,8 @@ The steps, as docs/policies.md numbers them:
 (3) exceptions are taken away, each by name, while they last;
 (4) the name is resolved to a digest once; nothing asks later what a tag means;
 (5) every attestor of every rule gives its verdict on that digest, all at once, each evidence fetched once;
-(6) each rule's expression is decided over these verdicts (`counting`);
+(6) each rule's expression is decided over these verdicts (`counting`); those that look at whole workloads last, over all images
+    that they are about;
 (7) what no rule of a dialect matched is admitted, warned of or denied as that dialect, or the operator, says.
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from sealgate import limits
 from sealgate.errors import (
@@ -32,6 +33,8 @@ from sealgate.policy.decision import Decision, ImageDecision, Ruling
 from sealgate.transport import flow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sealgate.digest import Digest
     from sealgate.oci.reference import Reference
     from sealgate.policy.model import Action, Attestor, Dialect, Exemption, Policies, Rule, Selector
@@ -111,6 +114,8 @@ class Index:
             dialect: patterns.PatternSet([_exempted_images(each, dialect) for each in policies.exemptions])
             for dialect in dict.fromkeys(each.dialect for each in policies.exemptions)
         }
+        self.programs = any(getattr(each.selector, "program", None) is not None for each in policies.exemptions)
+        """Whether an exception has a program of a user."""
 
     def dialects(self) -> tuple[Dialect, ...]:
         """The dialects that have a rule."""
@@ -160,6 +165,8 @@ class Index:
             exemption = self.policies.exemptions[index]
             if exemption.expires is not None and now >= exemption.expires:
                 continue
+            if exemption.namespace not in {None, asked.workload.namespace}:
+                continue
             if not any(
                 counting.named(policy, rule.policy) and counting.named(name, rule.name)
                 for policy, name in exemption.rules
@@ -184,12 +191,93 @@ async def evaluate(
 ) -> Decision:
     """The decision on one workload. Never raises a `SealgateError`: it is in the decision. `clock`: seconds since 1970."""
     now = clock()
-    asked = Asked(workload)
-    judged = await flow.gather([_image(index, asked, placed, judge, now) for placed in images], limit=IMAGES_AT_ONCE)
+    about = Asked(workload)
+    jointly: list[list[_Question]] = [[] for _ in images]
+    judged = await flow.gather(
+        [_image(index, about, placed, judge, now, each) for placed, each in zip(images, jointly, strict=True)],
+        limit=IMAGES_AT_ONCE,
+    )
+    if any(jointly):
+        judged = await _jointly(workload, judged, jointly, now)
     return Decision(workload.title, workload.namespace, tuple(judged))
 
 
-async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: float) -> ImageDecision:
+class _Question(NamedTuple):
+    """A rule that looks at whole workloads, and what it is to know of one image."""
+
+    rule: Rule
+    demand: models.Joint
+    verdicts: dict[str, Verdict]
+    data: Mapping[str, Any] | None
+    judged: bool
+    """Whether it is to say something of this image; False: it is refused already."""
+
+
+async def _jointly(
+    workload: Workload, images: list[ImageDecision], jointly: list[list[_Question]], now: float
+) -> list[ImageDecision]:
+    """(6) What the rules say that look at all images of a workload at once."""
+    groups: dict[tuple[str, str, int], list[tuple[int, _Question]]] = {}
+    for position, several in enumerate(jointly):
+        for each in several:  # a rule in its grace is a value of its own for each image; its demand is the same one
+            groups.setdefault((each.rule.where, each.rule.title, id(each.demand)), []).append((position, each))
+    for group in groups.values():
+        rule, demand = group[0][1].rule, group[0][1].demand
+        candidates = [
+            models.Candidate(
+                images[position].image, images[position].where, images[position].reference or "",
+                str(images[position].digest) if each.judged else None, each.verdicts, each.data,
+            )
+            for position, each in group
+        ]  # fmt: skip
+        try:
+            said = await flow.call(functools.partial(demand.judge_all, workload, candidates, now))
+            rulings = [
+                _judged(rule, workload, each, found.verdicts) for each, (_, found) in zip(said, group, strict=True)
+            ]
+        except SealgateError as error:  # the time is over, or the policy cannot be evaluated
+            rulings = [_failed(error, _action(rule, workload), rule) for _ in group]
+        for ruling, (position, each) in zip(rulings, group, strict=True):
+            if each.judged:
+                images[position] = images[position]._replace(rulings=(*images[position].rulings, ruling))
+    return images
+
+
+def _judged(rule: Rule, workload: Workload, said: models.Judged, found: dict[str, Verdict]) -> Ruling:
+    used = tuple((each, found[each.identity]) for each in models.attestors(rule.demand) if each.identity in found)
+    return Ruling(
+        said.code, rule.title, _effect(_action(rule, workload)), said.outcome, said.message, rule.kind, rule.dialect,
+        rule.where, said.hint, used, rule.digests, said.annotations,
+    )  # fmt: skip
+
+
+async def _concerned(
+    rules: Sequence[Rule], workload: Workload, references: Sequence[Reference], image: str
+) -> tuple[Rule, ...]:
+    """(2) The rules less those that say themselves that they are about something else, whichever name the image goes by."""
+    found = []
+    for rule in rules:
+        if models.is_joint(rule.demand):
+            texts = (*(text for each in references for text in patterns.candidates(each, rule.dialect)), image)
+            if not await flow.call(functools.partial(rule.demand.concerns, workload, image, texts)):
+                continue
+        found.append(rule)
+    return tuple(found)
+
+
+def _exempt(
+    index: Index, rules: Sequence[Rule], about: Asked, reference: Reference, now: float
+) -> dict[str, Exemption]:
+    return {
+        rule.title: exemption
+        for rule in rules
+        if (exemption := index.exemption(rule, reference, about, now)) is not None
+    }
+
+
+async def _image(
+    index: Index, about: Asked, placed: Placed, judge: Judge, now: float, jointly: list[_Question]
+) -> ImageDecision:
     workload = about.workload
     base = ImageDecision(placed.image, placed.where, placed.pointer, None, None, ())
     try:
@@ -209,12 +297,12 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
         if judged != reference:
             rules, skipped = _both((rules, skipped), index.matching(reference, workload, about))
         rules = tuple(_in_grace(rule, now) for rule in rules)
-        exempt = {
-            rule.title: exemption
-            for rule in rules
-            if (exemption := index.exemption(rule, judged, about, now)) is not None
-        }
-    except PolicyUndecidedError as error:
+        rules = await _concerned(rules, workload, tuple(dict.fromkeys((judged, reference))), placed.image)
+        if index.programs:  # exceptions with programs of a user: beside the flows
+            exempt = await flow.call(functools.partial(_exempt, index, rules, about, judged, now))
+        else:
+            exempt = _exempt(index, rules, about, judged, now)
+    except SealgateError as error:  # it cannot be decided, or the time is over
         return base._replace(rulings=(_failed(error, "enforce"),))
     rulings = [_skipped(rule) for rule in skipped]
     rulings += [_exempted(rule, exempt[rule.title]) for rule in rules if rule.title in exempt]
@@ -235,8 +323,14 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
             digest = await judge.resolve(reference)  # nobody else would notice that it does not exist
     except SealgateError as error:
         rulings += [_failed(error, _action(rule, workload), rule) for rule in asked]
+        jointly += [
+            _Question(rule, rule.demand, {}, None, judged=False) for rule in asked if models.is_joint(rule.demand)
+        ]
         return base._replace(rulings=tuple(rulings))
     if (reason := index.policies.deny.digest(digest)) is not None:
+        jointly += [
+            _Question(rule, rule.demand, {}, None, judged=False) for rule in asked if models.is_joint(rule.demand)
+        ]
         return base._replace(digest=digest, rulings=(*rulings, _denial(reason)))
     attestors = {each.identity: each for rule in asked for each in index.attestors(rule)}
     verdicts = await judge.verdicts(judged, digest, tuple(attestors.values()), now=now)  # (5)
@@ -249,7 +343,10 @@ async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: 
     }
     subject |= {"object": workload.document, "now": now}
     for rule in asked:  # (6)
-        if models.is_program(rule.demand):  # may run a policy of a user: beside the flows
+        if models.is_joint(rule.demand):
+            data = await _data(judge, reference, digest) if rule.demand.wants_data else None
+            jointly.append(_Question(rule, rule.demand, by_identity, data, judged=True))
+        elif models.is_program(rule.demand):  # may run a policy of a user: beside the flows
             try:
                 rulings.append(await flow.call(functools.partial(_ruled, index, rule, workload, by_identity, subject)))
             except SealgateError as error:  # the time is over, or the policy cannot be evaluated
@@ -276,6 +373,17 @@ async def _denied(index: Index, base: ImageDecision, reference: Reference, judge
 def _denial(reason: str) -> Ruling:
     hint = "the deny-list names this image"
     return Ruling("denied-digest", "", "deny", "refused", f"the deny-list names it: {reason}", hint=hint)
+
+
+async def _data(judge: Judge, reference: Reference, digest: Digest) -> Mapping[str, Any] | None:
+    """What a program may look at beside verdicts; None where it cannot be had."""
+    describe = getattr(judge, "describe", None)
+    if describe is None:
+        return None
+    try:
+        return cast("Mapping[str, Any]", await describe(reference, digest))
+    except SealgateError:
+        return None
 
 
 def _forbids(rule: Rule, workload: Workload) -> bool:

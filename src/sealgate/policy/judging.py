@@ -7,8 +7,10 @@ of verdicts, is handed in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from sealgate import limits, strictjson
+from sealgate.digest import Digest
 from sealgate.errors import ImageNotFoundError, SealgateError
 from sealgate.oci import attachments
 from sealgate.oci.reference import parse_repository
@@ -17,7 +19,6 @@ from sealgate.verification import verdict as verdicts
 from sealgate.verification.verify import judge_found
 
 if TYPE_CHECKING:
-    from sealgate.digest import Digest
     from sealgate.oci.reference import Reference
     from sealgate.oci.store import Store
     from sealgate.policy.model import Attestor
@@ -57,6 +58,7 @@ class StoreJudge:
         self._stores = stores
         self._memory = memory
         self._digests: dict[Reference, flow.Once[Digest]] = {}
+        self._described: dict[tuple[str, Digest], flow.Once[dict[str, Any]]] = {}
         self._found: dict[tuple[_Place, frozenset[str]], flow.Once[attachments.Found]] = {}
 
     async def resolve(self, reference: Reference) -> Digest:
@@ -69,6 +71,31 @@ class StoreJudge:
         if manifest is None:
             raise ImageNotFoundError(f"{reference} does not exist", hint="check the name, the tag and the registry")
         return manifest.digest
+
+    async def describe(self, reference: Reference, digest: Digest) -> dict[str, Any]:
+        """An image's name, manifest and configuration, for policies that look at them. Raises `SealgateError`."""
+        once = self._described.setdefault((reference.name, digest), flow.Once())
+        return await once.get(lambda: self._describe(reference, digest))
+
+    async def _describe(self, reference: Reference, digest: Digest) -> dict[str, Any]:
+        store = self._stores.repository(reference)
+        manifest = await store.get_manifest(digest)
+        if manifest is None:
+            raise ImageNotFoundError(f"{reference} does not exist", hint="check the name, the tag and the registry")
+        registry, _, repository = reference.name.partition("/")
+        found: dict[str, Any] = {
+            "image": str(reference), "resolvedImage": str(reference.with_digest(digest)), "registry": registry,
+            "repository": repository, "tag": reference.tag or "", "digest": str(digest), "mediaType": manifest.media_type,
+            "identifier": str(reference.digest) if reference.digest is not None else reference.tag or "latest",
+        }  # fmt: skip
+        if manifest.is_index:
+            return found | {"imageIndex": manifest.document}
+        found["manifest"] = manifest.document
+        config = manifest.document.get("config")
+        if isinstance(config, dict) and isinstance(config.get("digest"), str):
+            raw = await store.get_blob(Digest.parse(config["digest"]), limit=limits.CONFIG_FILE_BYTES)
+            found["config"] = strictjson.parse(raw, limit=limits.CONFIG_FILE_BYTES, what="the image's configuration")
+        return found
 
     async def verdicts(
         self, reference: Reference, digest: Digest, attestors: Sequence[Attestor], *, now: float

@@ -266,7 +266,7 @@ def _certificates(fields: Fields, common: _Common) -> list[Expression]:
         raise PolicyInvalidError(f"{fields.where}: cert or certChain is required")
     chain = common.text(chain, fields.at("certChain")) if chain is not None else None
     if cert is not None:
-        key = _certified(common.text(cert, fields.at("cert")), chain, fields)
+        key = certified(common.text(cert, fields.at("cert")), chain, fields)
         log = kyverno_trust.read(fields, common.asking.context.settings, common.text)
         message = "signatures by the certificate's key count, also when the certificate has expired"
         common.note("difference", message, fields.at("cert"))
@@ -283,7 +283,7 @@ def _certificates(fields: Fields, common: _Common) -> list[Expression]:
     return [_of_identity(pattern, log, common, fields.where)]
 
 
-def _certified(pem: str, chain: str | None, fields: Fields) -> PublicKey:
+def certified(pem: str, chain: str | None, fields: Fields) -> PublicKey:
     """The key of a certificate, which the chain must have issued, if there is one."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -353,7 +353,7 @@ def _pattern(
             raise PolicyInvalidError(f"{where}: {what} and {what}RegExp: one of them")
         if (exact is not None and not exact.strip("*?")) or regexp in {".*", ".+", "^.*$", "^.+$"}:
             common.note("identity-any", f"any {what} is good", where)
-        if regexp is not None and not _anchored(regexp):
+        if regexp is not None and not anchored(regexp):
             message = f"{what}RegExp must match the whole {what} here; write ^…$"
             common.note("regexp-unanchored", message, where)
     wild = tuple((name, value) for name, value in extensions if globs.is_wild(value))
@@ -384,7 +384,8 @@ def _pattern(
     return IdentifiedAs(cast("IdentityPattern", found), described)
 
 
-def _anchored(regexp: str) -> bool:
+def anchored(regexp: str) -> bool:
+    """Whether a regular expression says itself that it is about the whole text."""
     return regexp.startswith(("^", r"\A")) and regexp.endswith(("$", r"\z")) and "|" not in regexp
 
 

@@ -1,7 +1,7 @@
 """Kyverno's `PolicyException`, and that for image policies: which rules do not hold for which objects. Pure.
 
 In both, `images` narrows an exception to some images of a workload, and the annotation or field `expires` ends it. An
-exception whose conditions have no answer is none.
+exception whose conditions have no answer is none, and one of a namespace is for that namespace alone.
 
 Source: Kyverno, api/kyverno/v2/policy_exception_types.go (and v2beta1).
 """
@@ -40,7 +40,14 @@ class Surely(NamedTuple):
             return False
 
 
-def read(source: Source, context: Context) -> Loaded:  # noqa: ARG001 - the face of all readers
+def reach(source: Source, context: Context) -> str | None:
+    """The one namespace that an exception holds in (P08, CVE-2024-48921): its own; None, every one, if it stands where the policies
+    of the whole cluster have theirs, or a file names none.
+    """
+    return None if source.namespace in {"", context.home} else source.namespace
+
+
+def read(source: Source, context: Context) -> Loaded:
     """One exception. Raises `PolicyInvalidError`."""
     if source.group != "kyverno.io":
         raise PolicyUnsupportedError(
@@ -84,7 +91,8 @@ def read(source: Source, context: Context) -> Loaded:  # noqa: ARG001 - the face
     spec.end()
     name = f"{source.namespace}/{source.name}" if source.namespace else source.name
     selector = Surely(Applies(match, block, kyverno_variables.EMPTY))
-    return Loaded((), (Exemption(name, tuple(rules), selector, images, until, reason),), tuple(notes))
+    found = Exemption(name, tuple(rules), selector, images, until, reason, namespace=reach(source, context))
+    return Loaded((), (found,), tuple(notes))
 
 
 def _rules(fields: Fields) -> list[tuple[str, str]]:

@@ -11,17 +11,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sealgate import limits
-from sealgate.errors import LimitError, PolicyInvalidError, WorkloadInvalidError
+from sealgate.errors import LimitError, PolicyInvalidError, PolicyUndecidedError, WorkloadInvalidError
 from sealgate.policy import globs
 from sealgate.policy.evaluate import Placed
 from sealgate.policy.kyverno_expression import EvaluationError, Expression
+from sealgate.policy.kyverno_validation import Validation
 from sealgate.policy.model import Extractor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from sealgate.policy.fields import Fields
-    from sealgate.policy.model import Policies
+    from sealgate.policy.model import Policies, Rule
     from sealgate.workloads.workload import Workload
 
 _MOST = 1000
@@ -67,7 +68,20 @@ def images(policies: Policies, workload: Workload) -> list[Placed]:
                 found.setdefault((placed.where, placed.image), placed)
                 if len(found) > _MOST:
                     raise LimitError(f"{workload.title} has more than {_MOST} images")
+        if isinstance(rule.demand, Validation) and rule.demand.extracts and _selected(rule, workload):
+            for placed in rule.demand.extract(workload):
+                found.setdefault((placed.where, placed.image), placed)
+                if len(found) > _MOST:
+                    raise LimitError(f"{workload.title} has more than {_MOST} images")
     return list(found.values())
+
+
+def _selected(rule: Rule, workload: Workload) -> bool:
+    """Whether a rule is about a workload, or may be: another namespace's says nothing of it."""
+    try:
+        return rule.namespace in {None, workload.namespace} and rule.selector.selects(workload)
+    except PolicyUndecidedError:
+        return True
 
 
 def extract(extractor: Extractor, document: Mapping[str, Any]) -> Iterator[Placed]:

@@ -7,12 +7,12 @@ asks, so that a gate, a webhook and a person at a terminal get the same verdict.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeGuard
 
 from sealgate.verification.deny import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sealgate.policy.mirrors import Mirror
     from sealgate.verification.deny import DenyList
@@ -102,7 +102,59 @@ class Program(Protocol):
         """
 
 
-Expression = Attestor | Static | Listed | Count | Program
+class Candidate(NamedTuple):
+    """One image of a workload that a rule is about, with what was found out about it."""
+
+    image: str
+    """As it was written."""
+    where: str
+    """`containers[0].image`."""
+    reference: str
+    digest: str | None
+    """None: it could not be resolved, and nothing is known of it."""
+    verdicts: Mapping[str, Verdict]
+    """By the attestors' `identity`."""
+    data: Mapping[str, Any] | None = None
+    """Its manifest and configuration, where the rule asks for them."""
+
+
+class Judged(NamedTuple):
+    """What a rule that looks at whole workloads says of one image."""
+
+    outcome: Literal["accepted", "refused", "unknown"]
+    code: str
+    message: str
+    hint: str | None = None
+    annotations: tuple[tuple[str, str], ...] = ()
+    """For the audit log of the API server."""
+
+
+class Joint(Protocol):
+    """What a rule demands of all images of a workload at once. It may run a program of a user: beside the flows."""
+
+    @property
+    def attestors(self) -> tuple[Attestor, ...]:
+        """Whose verdicts it wants, of every image."""
+
+    @property
+    def where(self) -> str:
+        """Its place in the policy."""
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether it looks at the images' manifests and configurations."""
+
+    def concerns(self, workload: Workload, image: str, texts: Sequence[str]) -> bool:
+        """Whether the rule is about an image (`texts`: what it goes by) of this workload, beside its selector and patterns.
+
+        Raises `PolicyUndecidedError`.
+        """
+
+    def judge_all(self, workload: Workload, candidates: Sequence[Candidate], now: float) -> Sequence[Judged]:
+        """One answer a candidate, in their order. An image that nobody's verdict accepted is refused (P01, P02)."""
+
+
+Expression = Attestor | Static | Listed | Count | Program | Joint
 
 
 class Selector(Protocol):
@@ -210,6 +262,8 @@ class Exemption(NamedTuple):
     reason: str = ""
     dialect: Dialect = "kyverno"
     """Whose patterns they are."""
+    namespace: str | None = None
+    """Only workloads of this namespace; None: of every one."""
 
 
 class Policies(NamedTuple):
@@ -245,6 +299,11 @@ def attestors(expression: Expression) -> tuple[Attestor, ...]:
 
     walk(expression)
     return tuple(found.values())
+
+
+def is_joint(expression: Expression) -> TypeGuard[Joint]:
+    """Whether it is decided over all images of a workload at once."""
+    return hasattr(expression, "judge_all")
 
 
 def is_program(expression: Expression) -> bool:

@@ -78,13 +78,15 @@ def _kyverno(pattern: str, *, excuse: bool) -> str:
     if excuse:
         return _glob(pattern, ".*", ".*")
     name, tag, digest = split(pattern)
-    found = _glob(name, ".*", ".*")
+    found = _glob(name, ".*", ".*", classes=True)
     if digest is not None:
-        literal = _glob(pattern, ".*", ".*")  # never less than what it says: a star may stand for a port and a path
-        return f"(?:{found}{_ANY_TAG}@{_glob(digest, '.*', '.*')}|{literal})"
+        literal = _glob(
+            pattern, ".*", ".*", classes=True
+        )  # never less than what it says: a star may stand for a port and a path
+        return f"(?:{found}{_ANY_TAG}@{_glob(digest, '.*', '.*', classes=True)}|{literal})"
     if tag is None:
         return found + _ANY_TAG + _ANY_DIGEST
-    return f"{found}(?::{_glob(tag, '.*', '.*')}|{_ANY_TAG}@.*)"
+    return f"{found}(?::{_glob(tag, '.*', '.*', classes=True)}|{_ANY_TAG}@.*)"
 
 
 def _sigstore(pattern: str) -> str:
@@ -151,16 +153,47 @@ def _ours(pattern: str) -> str:
     return found + tagged + (_ANY_DIGEST if tagged == _ANY_TAG else "")
 
 
-def _glob(text: str, star: str, stars: str, *, question: bool = True) -> str:
+def _glob(text: str, star: str, stars: str, *, question: bool = True, classes: bool = False) -> str:
+    """`classes`: `[a-z]` is one of these characters. No name has brackets, so that it only ever covers more."""
     found = ""
-    for piece in re.split(r"(\*+|\?)", text):
+    for piece in re.split(r"(\*+|\?|\[!?[A-Za-z0-9._-]+\])", text):
         if piece.startswith("*"):
             found += star if len(piece) == 1 else stars
         elif piece == "?" and question:
             found += "."
+        elif classes and piece.startswith("[") and piece.endswith("]"):
+            found += _class(piece)
         else:
             found += re.escape(piece)
     return found
+
+
+def _class(piece: str) -> str:
+    negated = piece.startswith("[!")
+    inner = piece[2 if negated else 1 : -1]
+    ranges = re.findall(r"[A-Za-z0-9]-[A-Za-z0-9]|.", inner)
+    if any(len(each) == 3 and each[0] > each[2] for each in ranges):
+        raise PolicyInvalidError(f"a range of characters is empty: {piece}")
+    body = "".join(each if len(each) == 3 else re.escape(each) for each in ranges)
+    return f"[{'^' if negated else ''}{body}]"
+
+
+def alternatives(pattern: str) -> tuple[str, ...]:
+    """The patterns that one with `{a,b}` stands for. Raises `PolicyInvalidError`."""
+    done: list[str] = []
+    waiting = [pattern]
+    while waiting:
+        each = waiting.pop()
+        found = re.search(r"\{([^{}]*)\}", each)
+        if found is None:
+            if "{" in each or "}" in each:
+                raise PolicyInvalidError(f"a brace is not closed: {pattern!r}")
+            done.append(each)
+        else:
+            waiting += [f"{each[: found.start()]}{part}{each[found.end() :]}" for part in found[1].split(",")]
+        if len(done) + len(waiting) > limits.POLICY_PARTS:
+            raise PolicyInvalidError(f"{pattern!r} stands for more than {limits.POLICY_PARTS} patterns")
+    return tuple(dict.fromkeys(reversed(done)))
 
 
 def candidates(reference: Reference, dialect: Dialect) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ _READERS: dict[tuple[str, str], str] = {
     ("kyverno.io", "PolicyException"): "kyverno_exception",
     ("policies.kyverno.io", "ImageValidatingPolicy"): "kyverno_validating",
     ("policies.kyverno.io", "NamespacedImageValidatingPolicy"): "kyverno_validating",
-    ("policies.kyverno.io", "PolicyException"): "kyverno_exception",
+    ("policies.kyverno.io", "PolicyException"): "kyverno_validating_exception",
     ("policy.sigstore.dev", "ClusterImagePolicy"): "sigstore",
     ("policy.sigstore.dev", "TrustRoot"): "sigstore_root",
     ("sealgate.dev", "ImagePolicy"): "own",

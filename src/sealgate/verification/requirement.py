@@ -7,10 +7,11 @@ for, each needs a signer of its own. A requirement without parts cannot be made 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate.errors import UsageError
+from sealgate.pairing import most
 
 if TYPE_CHECKING:
     from sealgate.keys.algorithms import PublicKey
@@ -131,24 +132,6 @@ def fits(part: SignedBy | IdentifiedAs, signatory: Signatory) -> bool:
     if isinstance(part, SignedBy):
         return part.key.spki == signatory.key.spki
     return signatory.identity is not None and part.pattern.mismatch(signatory.identity) is None
-
-
-def most(choices: Sequence[Collection[object]]) -> int:
-    """How many parts can have a signer of their own, where `choices` says for each part whose signature would do: a largest
-    matching, by augmenting paths (Berge).
-    """
-    taken: dict[object, int] = {}
-
-    def place(part: int, seen: set[object]) -> bool:
-        for signer in choices[part]:
-            if signer not in seen:
-                seen.add(signer)
-                if signer not in taken or place(taken[signer], seen):
-                    taken[signer] = part
-                    return True
-        return False
-
-    return sum(place(part, set()) for part in range(len(choices)))
 
 
 def describe(requirement: Requirement) -> str:

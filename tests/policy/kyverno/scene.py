@@ -165,11 +165,15 @@ def keys(*several: PrivateKey, **more: Any) -> dict:
 
 
 def load(
-    *documents: dict | str, references: References | None = None, settings: Settings | None = None, **more: Any
+    *documents: dict | str,
+    references: References | None = None,
+    settings: Settings | None = None,
+    home: str = "kyverno",
+    **more: Any,
 ) -> Policies:
     """The policies of some documents, YAML or values."""
     parsed = [yaml.safe_load(each) if isinstance(each, str) else each for each in documents]
-    context = Context(settings or Settings(), references or References(), "kyverno")
+    context = Context(settings or Settings(), references or References(), home)
     return reading.load([Source(f"{index}.yaml", each) for index, each in enumerate(parsed)], context, **more)
 
 

@@ -49,7 +49,28 @@ def test_rules_by_name(registry, base, rules, policy_name, exempt):
 
 
 class TestP08:
-    """P08: two exceptions, broader ones, conditions, time."""
+    """P08: two exceptions, broader ones, conditions, time, namespaces."""
+
+    @pytest.mark.parametrize(
+        ("home", "of", "code"),
+        [
+            ("kyverno", "team-a", "image-exempted"), ("kyverno", "team-b", "image-exempted"), ("kyverno", "kyverno", "image-exempted"),
+            ("team-a", "team-a", "image-exempted"), ("team-a", "team-b", "no-signature"), ("team-a", "kyverno", "no-signature"),
+            ("team-*", "team-a", "no-signature"), (None, "team-b", "image-exempted"),
+        ],
+    )  # fmt: skip
+    def test_P08_an_exception_is_for_its_own_namespace(self, registry, base, home, of, code):
+        wide = {"any": [{"resources": {"kinds": ["Pod"]}}]}
+        found = exception(match=wide, metadata={"namespace": home} if home is not None else {})
+        if home is None:
+            del found["metadata"]["namespace"]
+        assert codes(one(load(base, found), registry, IMAGE, namespace=of)) == [code]
+
+    def test_P08_which_namespace_is_the_clusters_is_for_the_operator_to_say(self, registry, base):
+        wide = exception(match={"any": [{"resources": {"kinds": ["Pod"]}}]})
+        for home, code in (("kyverno", "image-exempted"), ("security", "no-signature")):
+            policies = load(base, wide, home=home)
+            assert codes(one(policies, registry, IMAGE, namespace="team-b")) == [code]
 
     def test_P08_one_exception_takes_nothing_from_another(self, registry, base):
         narrow = exception("narrow", match={"any": [{"resources": {"kinds": ["Pod"], "namespaces": ["other"]}}]})
