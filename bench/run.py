@@ -1,4 +1,4 @@
-"""`make bench`: measures Sealgate side by side with cosign, in one run, and prints a table of ratios.
+"""`make bench`, first part: measures Sealgate side by side with cosign, in one run, and prints a table of ratios.
 
     bench/run.py                     everything, about seven minutes
     bench/run.py --quick             fewer rounds and images: about a minute

@@ -155,3 +155,21 @@ def test_encrypted_keys_are_refused_and_ask_nobody_for_a_password():
     )
     with pytest.raises(KeyMaterialError):
         certificates.load(certificates.new_context(None), certificates.Pair(pair.chain, locked))
+
+
+def test_an_answer_is_one_record_and_the_next_one_comes_on_the_same_connection(start, scene, signed):
+    place = start(rule(signed))
+    connection = place.connect()
+    connection.connect()
+    for path in ("/healthz", "/readyz", "/healthz"):
+        connection.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head, _, body = connection.sock.recv(65536).partition(b"\r\n\r\n")  # what one read gives is one record
+        assert head.startswith(b"HTTP/1.1 200")
+        assert f"content-length: {len(body)}".encode() in head
+        assert body
+    connection.sock.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    head, _, body = connection.sock.recv(65536).partition(b"\r\n\r\n")  # a head that no body follows goes out as well
+    assert head.startswith(b"HTTP/1.1 200")
+    assert body == b""
+    assert connection.sock.recv(65536) == b""
+    connection.close()

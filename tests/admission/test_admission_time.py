@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from admission.place import Count, at_once, by_key, either, patched, pod, rule
@@ -127,6 +129,28 @@ def test_P13_a_tag_that_moved_is_resolved_anew_and_what_it_means_now_is_judged(p
     assert again.patch == first.patch
     place.clock.ahead += 11
     place.mutate(created).is_denied("no-signature")
+
+
+def test_a_tag_that_is_old_is_looked_up_again_before_anybody_has_to_wait(place, scene):
+    created = pod(scene.tag)
+    first = place.mutate(created)
+    first.is_allowed()
+    asked = len(scene.registry.asked("GET", "*/manifests/v1"))
+    place.clock.ahead += 5  # not old yet
+    place.mutate(created).is_allowed()
+    assert len(scene.registry.asked("GET", "*/manifests/v1")) == asked
+    scene.honest.put_manifest("team/app", scene.evil.raw, "v1")
+    place.clock.ahead += 3
+    dry = pod(scene.tag)
+    dry["request"]["dryRun"] = True
+    assert place.mutate(dry).patch == first.patch
+    assert place.mutate(created).patch == first.patch
+    ends = time.monotonic() + 30
+    while place.mutate(created).response["allowed"]:  # the look goes on beside, and what it found is judged
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+    place.mutate(created).is_denied("no-signature")
+    assert len(scene.registry.asked("GET", "*/manifests/v1")) == asked + 1
 
 
 def test_P13_P12_another_policy_does_not_see_what_was_verified_for_one(start, scene, signed, tmp_path):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sealgate import limits
@@ -26,6 +27,8 @@ Mutate = Literal["pods", "all"]
 """Whose images `/mutate` gives digests: Pods alone, or everything that makes Pods too."""
 
 DIGEST_MISSING = "digest-missing"
+_AUDIT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII)
+_AUDIT_NAMES = 16
 _HARMLESS = frozenset({"accepted", "skipped"})
 
 
@@ -127,11 +130,23 @@ def of(
         audit.append(("audited", "; ".join(audited)))
     if generation:
         audit.append(("policies", generation))
+    audit += _said_by_policies(decision, {name for name, _ in audit})
     if denied:
         return Answer(review.uid, False, denied[0].code, _message(denied, decision), tuple(warnings), (), tuple(audit))
     patch = patches(decision) if mutating else ()
     code = found[0].code if found else "accepted"
     return Answer(review.uid, True, code, "", tuple(warnings), patch, tuple(audit))
+
+
+def _said_by_policies(decision: Decision, taken: set[str]) -> list[tuple[str, str]]:
+    """Annotations for the audit log that policies write themselves: names that Kubernetes takes, and none of ours."""
+    found: dict[str, str] = {}
+    for image in decision.images:
+        for ruling in image.rulings:
+            for name, text in ruling.annotations:
+                if name not in taken and _AUDIT_NAME.fullmatch(name) and len(found) < _AUDIT_NAMES:
+                    found.setdefault(name, text)
+    return list(found.items())
 
 
 def reasons(decision: Decision) -> list[Reason]:

@@ -96,6 +96,7 @@ class Shared:
         self._seconds = seconds
         self._tags: dict[tuple[str, str], tuple[_Work, asyncio.Future[Digest | Exception]]] = {}
         self._verdicts: dict[Key, tuple[_Work, asyncio.Future[Verdict | Exception]]] = {}
+        self._described: dict[tuple[str, str, Digest], tuple[_Work, asyncio.Future[Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -186,6 +187,35 @@ class Shared:
                 if not future.done():
                     future.set_result(outcome)
 
+    def described(self, scope: Scope, reference: Reference, digest: Digest) -> tuple[_Work, asyncio.Future[Any]]:
+        """The look at an image's manifest and configuration; begun if nobody looks yet. It is not kept."""
+        where = (scope.name, str(reference), digest)
+        found = self._described.get(where)
+        if found is None:
+            self._check_room()
+            found = self._described[where] = self._new()
+            self._start(self._describe(scope, reference, where, *found))
+        return found
+
+    async def _describe(
+        self,
+        scope: Scope,
+        reference: Reference,
+        where: tuple[str, str, Digest],
+        work: _Work,
+        future: asyncio.Future[Any],
+    ) -> None:
+        outcome: Any = _stopped()
+        try:
+            stores = self.registries.begin(scope, (reference.registry,))
+            outcome = await self._run(work, stores, StoreJudge(stores).describe(reference, where[2]))
+        except Exception as error:  # noqa: BLE001 - raised again by whoever waits
+            outcome = error
+        finally:
+            del self._described[where]
+            if not future.done():
+                future.set_result(outcome)
+
     def _new(self) -> tuple[_Work, asyncio.Future[Any]]:
         return _Work(_Client(self._client, self.metrics)), asyncio.get_running_loop().create_future()
 
@@ -235,6 +265,11 @@ class SharedJudge:
             work, future = self._shared.digest(self._scope, reference, keeps=self._keeps)
             found = await self._wait(work, future, reference)
         return self._resolved.setdefault(reference, found)
+
+    async def describe(self, reference: Reference, digest: Digest) -> Any:
+        """An image's manifest and configuration, for policies that look at them. Raises `SealgateError`."""
+        work, future = self._shared.described(self._scope, reference, digest)
+        return await self._wait(work, future, reference)
 
     async def verdicts(
         self, reference: Reference, digest: Digest, attestors: Sequence[Attestor], *, now: float

@@ -299,7 +299,7 @@ async def _image(
             exempt = await flow.call(functools.partial(_exempt, index, rules, about, judged, now))
         else:
             exempt = _exempt(index, rules, about, judged, now)
-    except PolicyUndecidedError as error:
+    except SealgateError as error:  # it cannot be decided, or the time is over
         return base._replace(rulings=(_failed(error, "enforce"),))
     rulings = [_skipped(rule) for rule in skipped]
     held = [(rule, exempt.get((rule.policy, rule.name, rule.dialect))) for rule in rules]
