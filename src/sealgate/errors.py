@@ -638,6 +638,12 @@ class PolicyUndecidedError(UnavailableError):
     code = "policy-undecided"
 
 
+class ReviewInvalidError(ContentError):
+    """An AdmissionReview that is not one, contradicts itself, or is about what is not known here."""
+
+    code = "review-invalid"
+
+
 class AbortedError(SealgateError):
     """A person said no, or pressed Ctrl-C."""
 

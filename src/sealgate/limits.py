@@ -148,6 +148,43 @@ POLICY_PARTS = 1024
 POLICY_DEPTH = 8
 """Attestors within attestors."""
 
+# Admission
+REVIEW_BYTES = 3 * 1024 * 1024
+"""An AdmissionReview; the API server takes no request above 3 MiB itself."""
+REVIEW_IMAGES = 2048
+"""Images of one object."""
+REVIEW_SECONDS = 10.0
+"""What a review may take when its request does not say (`?timeout=`): the API server's own default."""
+REVIEW_SECONDS_MAX = 30.0
+"""The API server's own bound on the time-out of a webhook."""
+REVIEW_READ_SECONDS = 5.0
+"""How long the body of a review may take to arrive."""
+REVIEWS = 4096
+"""Reviews that are answered at once."""
+WORK_SECONDS = 30.0
+"""How long one look at an image goes on, also when those who waited for it have answered: others may ask again."""
+WORKS = 4096
+"""Looks at images at once."""
+MESSAGE_CHARS = 2048
+"""The message of one refusal."""
+WARNING_CHARS = 256
+"""One warning; the API server cuts there."""
+WARNINGS = 12
+VERDICT_SECONDS = 3600.0
+"""The longest that an accepted verdict is believed without asking again."""
+CONDITION_VERDICT_SECONDS = 60.0
+"""The same where a policy of a user looked at the Statement: it may know the time."""
+REFUSAL_SECONDS = 10.0
+TAG_SECONDS = 10.0
+VERDICTS = 50_000
+"""Verdicts that are kept, and tags."""
+TOKENS = 512
+"""Authorizations kept of one registry."""
+HOSTS = 256
+"""Registries that metrics name, and that are remembered."""
+LOG_LINES = 10_000
+"""Lines of the log that wait to be written; what comes beyond is counted, not kept."""
+
 # Counts
 ATTACHMENTS = 512
 """Signatures and attestations looked at on one image."""

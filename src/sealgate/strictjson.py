@@ -24,6 +24,13 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise JsonAmbiguousError("an object has the same key twice")
+    return found
+
+
 def _constant(name: str) -> NoReturn:
     raise JsonAmbiguousError(f"{name} is not JSON")
 
@@ -44,10 +51,14 @@ def _float(text: str) -> float:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_float)
+_CASED = json.JSONDecoder(object_pairs_hook=_distinct, parse_constant=_constant, parse_int=_integer, parse_float=_float)
 
 
-def parse(data: bytes, *, limit: int, what: str, values: int | None = None) -> Any:
+def parse(data: bytes, *, limit: int, what: str, values: int | None = None, cased: bool = False) -> Any:
     """Parse `data`, at most `limit` bytes and `values` values (`limits.JSON_VALUES`); `what` names it in errors.
+
+    `cased`: keys may differ in case only. That is for documents that a program wrote whose objects are maps (labels of
+    Kubernetes): who looks for a key in one must look for its other spellings.
 
     Raises `JsonInvalidError` (not JSON), `JsonAmbiguousError` (means two things) or `LimitError`.
     """
@@ -64,7 +75,7 @@ def parse(data: bytes, *, limit: int, what: str, values: int | None = None) -> A
     if brackets > limits.JSON_DEPTH and _depth(data) > limits.JSON_DEPTH:
         raise LimitError(f"{what} is nested deeper than {limits.JSON_DEPTH}")
     try:
-        value = _DECODER.decode(text)
+        value = (_CASED if cased else _DECODER).decode(text)
         if "\\u" in text:
             _no_surrogates(value)
     except (JsonAmbiguousError, LimitError) as error:

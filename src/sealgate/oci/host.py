@@ -47,6 +47,8 @@ class RegistrySettings(NamedTuple):
     trusted_realms: frozenset[str] = frozenset()
     """Hosts of token services that may see credentials, beyond the registry's own and the well-known ones."""
     user_agent: str = "sealgate"
+    addresses: Addresses = "any"
+    """Where registries may be: a server that strangers can send to a registry says `not-local`."""
     first_pause: float = 0.5
     """Seconds before the second try; doubled for each further one."""
 
@@ -90,10 +92,16 @@ class Host:
         self._authorization: dict[tuple[str, str], str] = {}
         self._asking: dict[tuple[str, str], flow.Once[str]] = {}
 
-    def renewed(self) -> Host:
-        """The same knowledge, and nothing in flight."""
+    def renewed(self, *, most: int | None = None) -> Host:
+        """The same knowledge, and nothing in flight. `most`: no more authorizations than that, those that came last."""
         host = object.__new__(Host)
-        vars(host).update(vars(self), _probe=flow.Once(), _asking={}, _authorization=dict(self._authorization))
+        known = dict(self._authorization)
+        for scope in list(known)[: len(known) - most] if most is not None else []:
+            del known[scope]
+        secrets = set(self._secrets)
+        if most is not None and len(secrets) > 4 * most:  # tokens that are used no more; credentials come with the next one
+            secrets = {value.partition(" ")[2].encode() for value in known.values()}
+        vars(host).update(vars(self), _probe=flow.Once(), _asking={}, _authorization=known, _secrets=secrets)
         return host
 
     async def check_credentials(self) -> bool:
@@ -118,8 +126,9 @@ class Host:
             self._scheme = "https"
             return "https"
         probe = Request(
-            "GET", Url("https", self._host, self._port or 443, "/v2/"), self._headers(), tls=self.settings.tls
-        )
+            "GET", Url("https", self._host, self._port or 443, "/v2/"), self._headers(), tls=self.settings.tls,
+            addresses=self.settings.addresses,
+        )  # fmt: skip
         try:
             await flow.send(probe)
         except TlsError as error:
@@ -201,9 +210,9 @@ class Host:
     def _rule(self, url: Url) -> Addresses:
         """Where an upload may lead: a registry that is public by name and address must not send its clients inward."""
         if url.host == self._host:
-            return "any"
+            return self.settings.addresses
         public = not address.is_private(self._host) and address.is_public(self._peer)
-        return "public" if public else "not-link-local"
+        return address.stricter("public" if public else "not-link-local", self.settings.addresses)
 
     def _discreet(self, response: Response) -> Response:
         """An error without the credentials that its words repeat."""
@@ -278,6 +287,7 @@ class Host:
             trusted=self.settings.trusted_realms,
             peer=challenged.peer,
         )
+        rule = address.stricter(rule, self.settings.addresses)
         tls = (
             self.settings.tls
             if realm.origin == url.origin or realm.host == url.host
@@ -366,6 +376,7 @@ class Host:
             seen.add(following)
             own = following.origin == request.url.origin
             rule: Addresses = "any" if own else "public" if public else "not-link-local"
+            rule = address.stricter(rule, self.settings.addresses)
             url = following
             response = await self._send_patiently(
                 request._replace(url=url, headers=headers, tls=self.settings.tls if own else Tls(), addresses=rule)

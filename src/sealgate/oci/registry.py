@@ -66,6 +66,13 @@ class Session:
         session.learn(self)
         return session
 
+    def of(self, registry: str, *, most: int) -> Session:
+        """A session that knows of this host alone what this one knows, with at most that many authorizations."""
+        session = Session(self.settings)
+        if (host := self._hosts.get(registry)) is not None:
+            session._hosts[registry] = host.renewed(most=most)
+        return session
+
     def learn(self, other: Session) -> None:
         """Take over what another session, whose run has ended, knows of its hosts."""
         for name, host in other._hosts.items():

@@ -186,7 +186,10 @@ async def _image(index: Index, workload: Workload, placed: Placed, judge: Judge,
     subject["object"] = workload.document
     for rule in asked:  # (6)
         if models.is_program(rule.demand):  # may run a policy of a user: beside the flows
-            rulings.append(await flow.call(functools.partial(_ruled, rule, workload, by_identity, subject)))
+            try:
+                rulings.append(await flow.call(functools.partial(_ruled, rule, workload, by_identity, subject)))
+            except SealgateError as error:  # the time is over, or the policy cannot be evaluated
+                rulings.append(_failed(error, _action(rule, workload), rule))
         else:
             rulings.append(_ruled(rule, workload, by_identity, subject))
     return base._replace(digest=digest, rulings=tuple(rulings))

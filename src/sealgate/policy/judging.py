@@ -123,7 +123,10 @@ class StoreJudge:
             return verdicts.from_error(str(reference), reference.name, error, wanted.describe())
         name = str(reference.with_digest(digest))
         if wanted.attested is not None and wanted.attested.conditions:  # policies of users: beside the flows
-            return await flow.call(lambda: judge_found(name, reference.name, digest, found, wanted))
+            try:
+                return await flow.call(lambda: judge_found(name, reference.name, digest, found, wanted))
+            except SealgateError as error:  # the time is over
+                return verdicts.from_error(name, reference.name, error, wanted.describe())
         return judge_found(name, reference.name, digest, found, wanted)
 
     async def _find(self, place: _Place, kinds: frozenset[str], wanted: Wanted) -> attachments.Found:

@@ -27,6 +27,11 @@ def check(address: str, rule: Addresses, host: str) -> None:
             f"{host} leads to {address}, which is not a public address",
             hint="a public registry must not send its clients inward; nothing was sent there",
         )
+    if rule == "not-local" and (found.is_loopback or found.is_unspecified):
+        raise AddressError(
+            f"{host} leads to {address}, which is this machine itself",
+            hint="who asks from elsewhere must not reach it; nothing was sent there",
+        )
     if found.is_link_local or str(found) in _METADATA:
         raise AddressError(
             f"{host} leads to {address}, where only a machine's own services answer",
@@ -42,6 +47,16 @@ def check_name(host: str, rule: Addresses) -> None:
         check(host, rule, host)
     elif rule == "public" and is_private(host):
         raise AddressError(f"{host} is a local name", hint="a public registry must not send its clients inward")
+    elif rule == "not-local" and (host == "localhost" or host.endswith(".localhost")):
+        raise AddressError(f"{host} is this machine itself", hint="who asks from elsewhere must not reach it")
+
+
+_STRICTNESS: tuple[Addresses, ...] = ("any", "not-link-local", "not-local", "public")
+
+
+def stricter(first: Addresses, second: Addresses) -> Addresses:
+    """The rule that allows less; each of them allows nothing that one before it does not."""
+    return max(first, second, key=_STRICTNESS.index)
 
 
 def is_public(address: str) -> bool:

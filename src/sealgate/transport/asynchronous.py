@@ -116,6 +116,8 @@ class _LoopScheduler(Scheduler):
             job = sending = self._loop.create_task(self._client.send(effect.request, self._deadline))
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)
+        elif isinstance(effect, effects.Outside):
+            job = asyncio.shield(effect.future)
         elif isinstance(effect, effects.Call):
             job = self._loop.run_in_executor(None, effect.function)
         else:

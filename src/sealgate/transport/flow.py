@@ -44,6 +44,15 @@ class Call(NamedTuple):
     function: Callable[[], Any]
 
 
+class Outside(NamedTuple):
+    """Wait for what runs outside of this run of flows: a future of the event loop. The servers' driver alone knows it.
+
+    What is waited for goes on when the wait is given up.
+    """
+
+    future: Any
+
+
 class Spawn(NamedTuple):
     """Start a flow beside this one, get its task."""
 
@@ -95,6 +104,11 @@ async def now() -> float:
 async def call(function: Callable[[], T]) -> T:
     """Run a blocking function beside the flows."""
     return cast("T", await _perform(Call(function)))
+
+
+async def outside(future: object) -> Any:
+    """Wait for a future of the event loop that others wait for as well; it is not cancelled with this flow."""
+    return await _perform(Outside(future))
 
 
 async def gather(flows: Iterable[Flow[T]], *, limit: int | None = None) -> list[T]:

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 from sealgate import limits
 from sealgate.errors import ProtocolError
 
-Addresses = Literal["any", "not-link-local", "public"]
+Addresses = Literal["any", "not-link-local", "not-local", "public"]
 
 
 class Url(NamedTuple):
@@ -82,7 +82,9 @@ class Request(NamedTuple):
     """Takes the body of a 2xx answer instead of memory."""
     tls: Tls = Tls()
     addresses: Addresses = "any"
-    """Which addresses may be connected to (`AddressError` otherwise): `public` where the URL came from a public server."""
+    """Which addresses may be connected to (`AddressError` otherwise): `public` where the URL came from a public server,
+    `not-local` where whoever asks is not of this machine (loopback, link-local and unspecified addresses are its own).
+    """
     seconds: float = 60.0
     """The whole exchange, unless there is a sink."""
 

@@ -1,0 +1,1 @@
+"""The admission webhook: no pod is created from an image that fails its policy."""

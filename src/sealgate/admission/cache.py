@@ -1,0 +1,142 @@
+"""What outlives a review: verdicts on evidence, and for some seconds what a tag meant. Never decisions.
+
+A verdict is kept under everything that decides it (P13): the digest, the repository of the image and that of its signatures,
+whose credentials asked, and the attestor's identity, which is a hash of the keys, identities, conditions, deny-list and trust
+root. So another policy, another root or another tenant never sees it. It ends when a check could turn out otherwise
+(`lifetime`), refusals end soon, and what could not be asked is not kept. Nothing is kept of a dry run.
+
+With `known_good_seconds`, an accepted verdict whose time is over may still be used while its registry cannot be asked.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
+
+from sealgate import limits
+from sealgate.admission.lifetime import Lifetimes
+
+if TYPE_CHECKING:
+    from sealgate.digest import Digest
+    from sealgate.oci.reference import Reference
+    from sealgate.policy.model import Attestor
+    from sealgate.verification.verdict import Verdict
+
+
+class Key(NamedTuple):
+    """What a verdict is kept under."""
+
+    digest: str
+    repository: str
+    signatures: str
+    """The repository that has the signatures; `""`: that of the image."""
+    scope: str
+    """Whose credentials asked."""
+    identity: str
+    """`Attestor.identity`."""
+
+
+class _Kept(NamedTuple):
+    verdict: Verdict
+    since: float
+    until: float
+    good_until: float
+
+
+class Settings(NamedTuple):
+    """How long, and how much."""
+
+    accepted_seconds: float = limits.VERDICT_SECONDS
+    refused_seconds: float = limits.REFUSAL_SECONDS
+    tag_seconds: float = limits.TAG_SECONDS
+    known_good_seconds: float = 0.0
+    """0: what is over is over."""
+    entries: int = limits.VERDICTS
+
+
+class Counts:
+    """How the cache does; read by the metrics."""
+
+    def __init__(self) -> None:
+        self.hits = 0
+        self.misses = 0
+        self.tag_hits = 0
+        self.tag_misses = 0
+        self.known_good = 0
+        self.evicted = 0
+
+
+class Cache:
+    """Verdicts and tags, the least recently used given up first."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.counts = Counts()
+        self._verdicts: OrderedDict[Key, _Kept] = OrderedDict()
+        self._tags: OrderedDict[tuple[str, str], tuple[Digest, float, float]] = OrderedDict()
+        self._lifetimes = Lifetimes()
+
+    def __len__(self) -> int:
+        return len(self._verdicts)
+
+    @property
+    def tags(self) -> int:
+        """How many tags are remembered."""
+        return len(self._tags)
+
+    def recall(self, key: Key, now: float) -> Verdict | None:
+        """A verdict that still holds. A clock that went back makes none hold."""
+        kept = self._verdicts.get(key)
+        if kept is None or not kept.since <= now < kept.until:
+            self.counts.misses += 1
+            return None
+        self._verdicts.move_to_end(key)
+        self.counts.hits += 1
+        return kept.verdict
+
+    def known_good(self, key: Key, now: float) -> tuple[Verdict, float] | None:
+        """An accepted verdict whose time is over, and when it was made: for while nobody can be asked."""
+        kept = self._verdicts.get(key)
+        if kept is None or not kept.verdict.accepted or not kept.since <= now < kept.good_until:
+            return None
+        self.counts.known_good += 1
+        return kept.verdict, kept.since
+
+    def remember(self, key: Key, attestor: Attestor, verdict: Verdict, now: float) -> None:
+        """Keep a verdict as long as it holds; of one that could not be made, nothing (and what was known stays)."""
+        if verdict.outcome == "unknown":
+            return
+        good = now
+        if verdict.accepted:
+            until = self._lifetimes.end(attestor, verdict, now, most=self.settings.accepted_seconds)
+            if self.settings.known_good_seconds:
+                good = self._lifetimes.end(attestor, verdict, now, most=self.settings.known_good_seconds)
+        else:
+            until = self._lifetimes.end(attestor, verdict, now, most=self.settings.refused_seconds)
+        self._verdicts[key] = _Kept(verdict, now, until, max(good, until))
+        self._verdicts.move_to_end(key)
+        if len(self._verdicts) > self.settings.entries:
+            self._verdicts.popitem(last=False)
+            self.counts.evicted += 1
+
+    def recall_tag(self, scope: str, reference: Reference, now: float) -> Digest | None:
+        """What a tag meant a moment ago."""
+        kept = self._tags.get((scope, str(reference)))
+        if kept is None or not kept[1] <= now < kept[2]:
+            self.counts.tag_misses += 1
+            return None
+        self.counts.tag_hits += 1
+        return kept[0]
+
+    def remember_tag(self, scope: str, reference: Reference, digest: Digest, now: float) -> None:
+        """Keep for some seconds what a tag means."""
+        where = (scope, str(reference))
+        self._tags[where] = (digest, now, now + self.settings.tag_seconds)
+        self._tags.move_to_end(where)
+        if len(self._tags) > self.settings.entries:
+            self._tags.popitem(last=False)
+
+
+def key_of(scope: str, reference: Reference, digest: Digest, attestor: Attestor) -> Key:
+    """What the verdict of an attestor on an image is kept under."""
+    return Key(str(digest), reference.name, attestor.repository or "", scope, attestor.identity)

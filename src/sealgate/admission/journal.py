@@ -1,0 +1,71 @@
+"""The webhook's log: one JSON object a line, written by a thread of its own, so that a full pipe stops no review.
+
+Plain `json` and a queue: what a logging library adds (levels by logger, handlers, formatters) nothing here needs. Text that
+strangers choose is cut and has no control characters; secrets never get here (they are in no message).
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+from sealgate import limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TEXT = 2000
+
+
+class Journal:
+    """Writes lines to a stream until it is closed."""
+
+    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.time) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self.dropped = 0
+        self._writer = threading.Thread(target=self._write, name="sealgate log", daemon=True)
+        self._writer.start()
+
+    def say(self, event: str, *, level: str = "info", **fields: Any) -> None:
+        """One line. Values are text, numbers, lists of them, or None (left out)."""
+        if self._waiting.qsize() >= limits.LOG_LINES:
+            self.dropped += 1
+            return
+        now = self._clock()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+        line: dict[str, Any] = {"time": stamp, "level": level, "event": event}
+        line.update((name, _plain(value)) for name, value in fields.items() if value is not None)
+        self._waiting.put(json.dumps(line, separators=(",", ":")))
+
+    def close(self) -> None:
+        """Write what waits, for a moment at most."""
+        self._waiting.put(None)
+        self._writer.join(2.0)
+
+    def _write(self) -> None:
+        while (line := self._waiting.get()) is not None:
+            lines = [line]
+            while not self._waiting.empty() and len(lines) < 256:
+                following = self._waiting.get()
+                if following is None:
+                    self._waiting.put(None)
+                    break
+                lines.append(following)
+            try:
+                self._stream.write("".join(f"{each}\n" for each in lines))
+                self._stream.flush()
+            except (OSError, ValueError):  # nobody reads any more
+                self.dropped += len(lines)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= _TEXT else f"{value[:_TEXT]}…"
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value[:32]]
+    return value

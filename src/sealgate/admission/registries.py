@@ -1,0 +1,89 @@
+"""Registries as the webhook asks them: with whose credentials, where they may be, and what is known of them between runs.
+
+A run of flows has a session of its own (what is in flight belongs to one run); what it learned (schemes, tokens) is kept
+for the next one, bounded. Credentials belong to a scope: that of the operator now, one a namespace when pull secrets of
+namespaces are read. Nothing of one scope is ever used in another (K16).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from sealgate import limits
+from sealgate.oci.registry import Session
+from sealgate.transport import address
+
+if TYPE_CHECKING:
+    from sealgate.oci.credentials import Credentials
+    from sealgate.oci.host import RegistrySettings
+    from sealgate.oci.reference import Reference
+    from sealgate.oci.registry import RegistryStore
+    from sealgate.workloads.workload import Workload
+
+
+class Scope(NamedTuple):
+    """Whose credentials ask. Two scopes of one name have the same credentials."""
+
+    name: str = ""
+    """`""`: the operator's. Part of what verdicts are kept under."""
+    credentials: Callable[[str, str], Credentials | None] | None = None
+    """As `RegistrySettings.credentials`; None: those of the settings."""
+
+
+OPERATOR = Scope()
+
+
+class Run:
+    """The stores of one run of flows."""
+
+    def __init__(self, known: Registries, scope: Scope, session: Session) -> None:
+        self._known = known
+        self._scope = scope
+        self._session = session
+        self._used: set[str] = set()
+
+    def repository(self, reference: Reference) -> RegistryStore:
+        """The store of a reference's repository. Raises `AddressError` for a registry that may not be asked."""
+        address.check_name(reference.host, self._session.settings.addresses)
+        self._used.add(reference.registry)
+        return self._session.repository(reference)
+
+    def end(self) -> None:
+        """Keep what was learned."""
+        self._known.learn(self._scope, self._session, self._used)
+
+
+class Registries:
+    """What is known of registries."""
+
+    def __init__(self, settings: RegistrySettings) -> None:
+        self.settings = settings
+        self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
+        """By scope and registry: a session that knows this one host."""
+
+    def scope(self, workload: Workload) -> Scope:
+        """Whose credentials ask for the images of a workload; pull secrets of its namespace come in here."""
+        return OPERATOR
+
+    def begin(self, scope: Scope, registries: tuple[str, ...]) -> Run:
+        """The stores of a run that is about images of these registries."""
+        settings = self.settings
+        if scope.credentials is not None:
+            settings = settings._replace(credentials=scope.credentials)
+        session = Session(settings)
+        for registry in registries:
+            known = self._sessions.get((scope.name, registry))
+            if known is not None:
+                session.learn(known)
+        return Run(self, scope, session)
+
+    def learn(self, scope: Scope, session: Session, registries: set[str]) -> None:
+        """Take over what a run that has ended knows."""
+        for registry in registries:
+            where = (scope.name, registry)
+            self._sessions[where] = session.of(registry, most=limits.TOKENS)
+            self._sessions.move_to_end(where)
+            if len(self._sessions) > limits.HOSTS:
+                self._sessions.popitem(last=False)
