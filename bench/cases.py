@@ -57,6 +57,10 @@ class Row(NamedTuple):
         return self.ours.best / self.results[self.peer].best
 
 
+def seconds_at_most(seconds: float) -> Bar:
+    return Bar(f"≤ {seconds:g} s", lambda row: row.ours.median <= seconds)
+
+
 def at_most(ratio: float) -> Bar:
     return Bar(f"≤ {ratio:g} ×", lambda row: row.ratio <= ratio)
 
@@ -282,6 +286,37 @@ def _spread(counts: list[int]) -> str:
     return str(counts[0]) if min(counts) == max(counts) else f"{min(counts)}–{max(counts)}"
 
 
+def sign_keyless(scene: Scene) -> Iterator[Row]:
+    """With a token, against a trust service on loopback that answers both alike: image and file, by Rekor v2 and v1."""
+    from trust_service.server import serve
+
+    rounds = 3 if scene.quick else 9
+    with serve() as service:
+        token = scene.folder / "token"
+        token.write_text(service.token())
+        artifact = scene.folder / "artifact"
+        artifact.write_text("content")
+        for rekor in (2, 1):
+            files = service.files(scene.folder / f"services{rekor}", rekor=rekor)
+            services = ["--signing-config", files.signing_config, "--trusted-root", files.trusted_root]
+            flags = [*map(str, services), "--identity-token", str(token), "--yes"]
+            for what in ("sign", "sign-blob"):
+                contenders = {name: _keyless(scene, name, [what, *flags], artifact) for name in _PROGRAMS}
+                found = interleave(contenders, rounds)
+                yield Row(f"{what} keyless, Rekor v{rekor} and a timestamp, loopback", found, (seconds_at_most(0.6),))
+
+
+def _keyless(scene: Scene, name: str, words: list[str], artifact: Path) -> Contender:
+    program = scene.cosign if name == "cosign" else scene.sealgate
+    bundle = str(scene.folder / "bundle")
+
+    def contend(_: int) -> Run:
+        what = [scene.image().reference] if words[0] == "sign" else ["--bundle", bundle, str(artifact)]
+        return scene.machine.run([program, *words, *what])
+
+    return contend
+
+
 CASES: dict[str, Callable[[Scene], Iterator[Row]]] = {
     "verify-20": verify_many,
     "verify-1": verify_one,
@@ -289,4 +324,5 @@ CASES: dict[str, Callable[[Scene], Iterator[Row]]] = {
     "verify-200": verify_fleet,
     "sign-alone": sign_alone,
     "sign-16": sign_crowd,
+    "sign-keyless": sign_keyless,
 }

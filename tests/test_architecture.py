@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PURE = (
     "sealgate.evidence", "sealgate.workloads", "sealgate.verification.checks", "sealgate.verification.requirement",
+    "sealgate.admission.review", "sealgate.admission.answer", "sealgate.admission.lifetime",
     *(f"sealgate.scan.{path.stem}" for path in (ROOT / "src" / "sealgate" / "scan").glob("[a-z]*.py") if path.stem != "scanner"),
 )  # fmt: skip
 """No sockets, no files, no clock: the time is a parameter."""

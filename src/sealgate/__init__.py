@@ -43,18 +43,23 @@ if TYPE_CHECKING:
         verify_all,
         verify_attestation,
     )
+    from sealgate.library.keyless import load_author
     from sealgate.library.keys import load_public_key, load_signer
     from sealgate.library.operations import Attachments
+    from sealgate.library.trust import TrustArguments, identity, load_trust_root, parse_trust_root
     from sealgate.oci.attachments import Attachment
     from sealgate.oci.credentials import Credentials
     from sealgate.oci.host import RegistrySettings
     from sealgate.oci.reference import Reference
     from sealgate.signing.attest import Attestation
     from sealgate.signing.attest_blob import BlobAttestation
+    from sealgate.signing.author import Author
     from sealgate.signing.blob import BlobSignature
     from sealgate.signing.sign import Signature
     from sealgate.transport.message import Tls
     from sealgate.transport.proxy import Proxies
+    from sealgate.trust.identity import Identity, IdentityPattern
+    from sealgate.trust.root import TrustRoot
     from sealgate.verification.attestation import Condition
     from sealgate.verification.checks import SignatureReport
     from sealgate.verification.deny import DenyList
@@ -85,6 +90,7 @@ _PLACES = {
     "Attachments": "sealgate.library.operations:Attachments",
     "AttestArguments": "sealgate.library.attestations:AttestArguments",
     "Attestation": "sealgate.signing.attest:Attestation",
+    "Author": "sealgate.signing.author:Author",
     "BlobAttestation": "sealgate.signing.attest_blob:BlobAttestation",
     "BlobSignature": "sealgate.signing.blob:BlobSignature",
     "Client": "sealgate.library.client:Client",
@@ -96,6 +102,8 @@ _PLACES = {
     "DenyList": "sealgate.verification.deny:DenyList",
     "Digest": "sealgate.digest:Digest",
     "Finding": "sealgate.verification.findings:Finding",
+    "Identity": "sealgate.trust.identity:Identity",
+    "IdentityPattern": "sealgate.trust.identity:IdentityPattern",
     "KeyMaterialError": "sealgate.errors:KeyMaterialError",
     "PrivateKey": "sealgate.keys.private:PrivateKey",
     "Proxies": "sealgate.transport.proxy:Proxies",
@@ -109,6 +117,8 @@ _PLACES = {
     "Signer": "sealgate.keys.signer:Signer",
     "Statement": "sealgate.evidence.statement:Statement",
     "Tls": "sealgate.transport.message:Tls",
+    "TrustArguments": "sealgate.library.trust:TrustArguments",
+    "TrustRoot": "sealgate.trust.root:TrustRoot",
     "UnavailableError": "sealgate.errors:UnavailableError",
     "UsageError": "sealgate.errors:UsageError",
     "Verdict": "sealgate.verification.verdict:Verdict",
@@ -120,9 +130,13 @@ _PLACES = {
     "blocking": "sealgate.blocking",
     "copy": "sealgate.library.client:copy",
     "errors": "sealgate.errors",
+    "identity": "sealgate.library.trust:identity",
+    "load_author": "sealgate.library.keyless:load_author",
     "load_public_key": "sealgate.library.keys:load_public_key",
     "load_signer": "sealgate.library.keys:load_signer",
+    "load_trust_root": "sealgate.library.trust:load_trust_root",
     "parse_deny_list": "sealgate.verification.deny:parse",
+    "parse_trust_root": "sealgate.library.trust:parse_trust_root",
     "resolve": "sealgate.library.client:resolve",
     "sign": "sealgate.library.client:sign",
     "sign_blob": "sealgate.library.blobs:sign_blob",
@@ -138,6 +152,7 @@ __all__ = [
     "Attachments",
     "AttestArguments",
     "Attestation",
+    "Author",
     "BlobAttestation",
     "BlobSignature",
     "Client",
@@ -149,6 +164,8 @@ __all__ = [
     "DenyList",
     "Digest",
     "Finding",
+    "Identity",
+    "IdentityPattern",
     "KeyMaterialError",
     "PrivateKey",
     "Proxies",
@@ -162,6 +179,8 @@ __all__ = [
     "Signer",
     "Statement",
     "Tls",
+    "TrustArguments",
+    "TrustRoot",
     "UnavailableError",
     "UsageError",
     "Verdict",
@@ -174,9 +193,13 @@ __all__ = [
     "blocking",
     "copy",
     "errors",
+    "identity",
+    "load_author",
     "load_public_key",
     "load_signer",
+    "load_trust_root",
     "parse_deny_list",
+    "parse_trust_root",
     "resolve",
     "sign",
     "sign_blob",

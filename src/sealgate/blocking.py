@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from sealgate import limits
 from sealgate.library import asked, operations
-from sealgate.library.driving import ANONYMOUS, Knowledge, Threads
+from sealgate.library.driving import ANONYMOUS, Knowledge, Threads, run_alone
 from sealgate.oci.host import RegistrySettings
 
 if TYPE_CHECKING:
@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from sealgate.library.attestations import AttestArguments, Predicate, VerifyAttestationArguments
     from sealgate.library.blobs import BlobSource
     from sealgate.library.operations import Attachments, ImageName, Place
+    from sealgate.library.trust import TrustArguments
     from sealgate.signing.attest import Attestation
     from sealgate.signing.attest_blob import BlobAttestation
+    from sealgate.signing.author import Author
     from sealgate.signing.blob import BlobSignature
-    from sealgate.signing.sign import Signature
+    from sealgate.signing.sign import Format, Signature
     from sealgate.transport.flow import Flow
     from sealgate.transport.proxy import Proxies
+    from sealgate.trust.root import TrustRoot
     from sealgate.verification.attestation import Condition
     from sealgate.verification.deny import DenyList
     from sealgate.verification.verdict import Verdict
@@ -48,6 +51,7 @@ __all__ = [
     "copy",
     "load_public_key",
     "load_signer",
+    "load_trust_root",
     "resolve",
     "sign",
     "sign_blob",
@@ -255,7 +259,7 @@ def load_public_key(
     """The public key that a key reference names; see `sealgate.load_public_key`."""
     from sealgate.library import keys
 
-    return Threads(None).run(keys.public_key(reference, environ), seconds=seconds)
+    return run_alone(keys.public_key(reference, environ), seconds=seconds)
 
 
 def load_signer(
@@ -269,16 +273,52 @@ def load_signer(
     """The signer that a key reference names; see `sealgate.load_signer`."""
     from sealgate.library import keys
 
-    return Threads(None).run(keys.signer(reference, password, digest_algorithm, environ), seconds=seconds)
+    return run_alone(keys.signer(reference, password, digest_algorithm, environ), seconds=seconds)
 
 
-def sign_blob(source: BlobSource, *, key: Signer | PrivateKey, unsafe_image_payload: bool = False) -> BlobSignature:
+def load_author(
+    token: str,
+    *,
+    signing_config: bytes,
+    trusted_root: bytes | None,
+    formats: Iterable[Format] = ("bundle",),
+    audience: str = "sigstore",
+    algorithm: str = "ecdsa-sha2-256-nistp256",
+    seconds: float = limits.TOTAL_SECONDS,
+) -> Author:
+    """Somebody who signs with a certificate; see `sealgate.load_author`."""
+    from sealgate.library import keyless
+
+    made = keyless.author(
+        token,
+        signing_config=signing_config,
+        trusted_root=trusted_root,
+        formats=formats,
+        audience=audience,
+        algorithm=algorithm,
+    )
+    return run_alone(made, seconds=seconds)
+
+
+def load_trust_root(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    seconds: float = limits.TOTAL_SECONDS,
+) -> TrustRoot:
+    """The trust root in a file, or the one that an environment names; see `sealgate.load_trust_root`."""
+    from sealgate.library import trust
+
+    return run_alone(trust.loading(path, environ), seconds=seconds)
+
+
+def sign_blob(
+    source: BlobSource, *, key: Signer | PrivateKey | Author, unsafe_image_payload: bool = False
+) -> BlobSignature:
     """Sign a file; see `sealgate.sign_blob`."""
     from sealgate.library import blobs
 
-    return Threads(None).run(
-        blobs.signing(source, key, unsafe_image_payload=unsafe_image_payload), seconds=blobs.SECONDS
-    )
+    return run_alone(blobs.signing(source, key, unsafe_image_payload=unsafe_image_payload), seconds=blobs.SECONDS)
 
 
 def verify_blob(
@@ -286,10 +326,11 @@ def verify_blob(
     *,
     bundles: Iterable[bytes] = (),
     signatures: Iterable[bytes] = (),
-    keys: Keys,
+    keys: Keys | None = None,
     require: Require,
     deny: DenyList | None = None,
     digest_algorithm: HashName | None = None,
+    **trusting: Unpack[TrustArguments],
 ) -> Verdict:
     """Verify a file; see `sealgate.verify_blob`."""
     from sealgate.library import blobs
@@ -302,18 +343,19 @@ def verify_blob(
         require=require,
         deny=deny,
         digest_algorithm=digest_algorithm,
+        **trusting,
     )
-    return Threads(None).run(judged, seconds=blobs.SECONDS)
+    return run_alone(judged, seconds=blobs.SECONDS)
 
 
 def attest_blob(
-    *sources: BlobSource, key: Signer | PrivateKey, predicate: Predicate, predicate_type: str
+    *sources: BlobSource, key: Signer | PrivateKey | Author, predicate: Predicate, predicate_type: str
 ) -> BlobAttestation:
     """Sign one Statement about files; see `sealgate.attest_blob`."""
     from sealgate.library import attestations, blobs
 
     made = attestations.attesting_blob(sources, key, predicate, predicate_type)
-    return Threads(None).run(made, seconds=blobs.SECONDS)
+    return run_alone(made, seconds=blobs.SECONDS)
 
 
 def verify_blob_attestation(
@@ -321,12 +363,13 @@ def verify_blob_attestation(
     *,
     attestations: Iterable[bytes],
     predicate_type: str,
-    keys: Keys,
+    keys: Keys | None = None,
     require: Require,
     conditions: Sequence[Condition] = (),
     deny: DenyList | None = None,
     digest_algorithm: HashName | None = None,
     unsafe_any_subject: bool = False,
+    **trusting: Unpack[TrustArguments],
 ) -> Verdict:
     """Verify what was signed about a file; see `sealgate.verify_blob_attestation`."""
     from sealgate.library import attestations as attesting
@@ -342,5 +385,6 @@ def verify_blob_attestation(
         deny=deny,
         digest_algorithm=digest_algorithm,
         unsafe_any_subject=unsafe_any_subject,
+        **trusting,
     )
-    return Threads(None).run(judged, seconds=blobs.SECONDS)
+    return run_alone(judged, seconds=blobs.SECONDS)

@@ -143,6 +143,16 @@ POLICY_BYTES = 4 * 1024 * 1024
 """One file of policies, or one object of the cluster's (etcd holds 1.5 MiB)."""
 POLICY_RULES = 10_000
 PATTERN_CHARS = 512
+PATTERN_SET_BYTES = 64 * 1024 * 1024
+"""Memory for all patterns of image names together (RE2)."""
+POLICY_REGEXP_BYTES = 4096
+POLICY_REGEXP_MEMORY = 1024 * 1024
+POLICY_EXPRESSION_CHARS = 4096
+POLICY_STEPS = 200_000
+"""Of one expression: nodes that are visited, and parts of values that are made."""
+POLICY_TEXT_CHARS = 1024 * 1024
+NAMES = 16_384
+"""Names of images that are remembered as they were parsed, and with the patterns that they match."""
 POLICY_PARTS = 1024
 """Attestors of one rule."""
 POLICY_DEPTH = 8

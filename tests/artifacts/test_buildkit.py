@@ -87,6 +87,20 @@ def test_lifted_it_is_an_attestation_of_each_image(sealgate, lift, accepted, bui
     assert (again.returncode, again.stderr.count("Already attested: ")) == (0, 4)
 
 
+def test_it_is_lifted_without_a_key(sealgate, cosign3, built, trust_service, tmp_path):
+    files = trust_service.files(tmp_path / "services")
+    (tmp_path / "token").write_text(trust_service.token())
+    services = ("--signing-config", files.signing_config, "--trusted-root", files.trusted_root)
+    lifted = sealgate("lift", *services, "--identity-token", tmp_path / "token", built.index.reference)
+    assert (lifted.returncode, lifted.stderr.count("Lifted: ")) == (0, 4), lifted.stderr
+    assert [seen.service for seen in trust_service.requests].count("fulcio") == 1
+    who = ("--certificate-identity", "signer@example.test", "--certificate-oidc-issuer", trust_service.issuer.url)
+    for child in built.index.children:
+        for kind in ("spdxjson", "slsaprovenance"):
+            verify = ("verify-attestation", "--type", kind, "--trusted-root", files.trusted_root, *who)
+            cosign3(*verify, child.reference, check=True)
+
+
 @pytest.mark.parametrize(("tool", "format_"), [("cosign3", "bundle"), ("cosign3", "legacy"), ("cosign2", "legacy")])
 def test_cosign_verifies_what_was_lifted(request, lift, keys, docker_registry, repository, tool, format_):
     cosign = request.getfixturevalue(tool)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from peers.recorded import RECORDED
 from sealgate.artifacts.explanation import explain
-from sealgate.cli import bundle as command
+from sealgate.cli import told as command
 from sealgate.errors import SealgateError
 from sealgate.evidence import bundle as bundles
 
@@ -30,7 +30,7 @@ def told_or_refused(raw):
     except SealgateError as error:
         return error.code
     text = json.dumps(told)  # everything in it is plain values
-    for line in command._lines(told, 0):
+    for line in command.lines(told):
         assert "\n" not in line
         assert not {char for char in line if unicodedata.category(char) in {"Cc", "Cf"}}
     return text

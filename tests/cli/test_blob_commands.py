@@ -116,7 +116,7 @@ def test_the_verdict_on_a_file_keeps_to_the_schema(cli, folder, monkeypatch, nam
         (["--bundle", "blob.sigstore.json", "--rekor-url", "x", "blob.txt"], 2, "usage"),
         (["--bundle", "blob.sigstore.json", "--certificate-identity", "x", "blob.txt"], 2, "usage"),
         (["--bundle", "blob.sigstore.json", "--rfc3161-timestamp", "x", "blob.txt"], 2, "usage"),
-        (["--bundle", "blob.sigstore.json", "--use-signed-timestamps", "blob.txt"], 2, "usage"),
+        (["--bundle", "blob.sigstore.json", "--use-signed-timestamps", "blob.txt"], 15, "trust-root-missing"),
         (["--bundle", "blob.sigstore.json", "--deny", "nofile", "blob.txt"], 2, "usage"),
     ],
 )

@@ -302,6 +302,28 @@ def test_where_nobody_said_where_the_public_sigstore_is_asked_with_consent(
     assert cosign3("verify", *offline(), image.reference).returncode == 0
 
 
+def test_without_a_signing_config_and_addresses_it_is_cosign_s_public_ones(
+    cli, trust_service, public, image, monkeypatch
+):
+    from sealgate.signing import keyless as services
+
+    monkeypatch.setattr(services, "PUBLIC_AUTHORITY", trust_service.url)
+    monkeypatch.setattr(services, "PUBLIC_LOG", trust_service.url)
+    env = {"SIGSTORE_ID_TOKEN": trust_service.token()}
+    sign = ("sign", "--use-signing-config=false", image.reference)
+    refused = cli(*sign, env=env)
+    assert (refused.code, "[aborted]" in refused.err) == (1, True)
+    assert {seen.service for seen in trust_service.requests} == {"tuf"}
+    said = cli(*sign, env=env, input="y\n")
+    assert (said.code, "no trust root" in said.err) == (0, False), said.err
+
+
+def test_a_layout_is_signed_in_place(keyless, cli, offline, image, tmp_path):
+    assert cli("copy", image.reference, f"oci:{tmp_path}/layout").code == 0
+    assert keyless("sign", f"oci:{tmp_path}/layout").code == 0
+    assert cli("verify", *offline(), f"oci:{tmp_path}/layout").code == 0
+
+
 def test_variables_say_whom_to_believe_beside_addresses(cli, trust_service, image, old_keys, tmp_path):
     (tmp_path / "token").write_text(trust_service.token())
     places = ("--fulcio-url", trust_service.url, "--rekor-url", trust_service.url, "--yes")

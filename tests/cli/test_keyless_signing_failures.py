@@ -84,6 +84,14 @@ def test_what_a_service_says_is_shown_unless_it_is_the_token(sign, trust_service
         check(sign(token=token), image, 1, "fulcio-refused")
 
 
+def test_what_a_service_says_moves_no_cursor(sign, trust_service, image):
+    trust_service.fail("rekor", status=400, body=json.dumps({"message": "no\x1b[2J\r\nError: all is well"}).encode())
+    said = sign()
+    check(said, image, 1, "log-refused")
+    assert "\x1b" not in said.err
+    assert not any(line.startswith("Error: all is well") for line in said.err.splitlines())
+
+
 def test_a_service_that_dawdles(sign, trust_service, image):
     trust_service.fail("rekor", delay=30)
     check(sign("--timeout", "1s"), image, 14, "log-unavailable")
@@ -276,7 +284,7 @@ STAMPS = {
 
 @pytest.mark.parametrize(("name", "alteration", "code"), STAMPS.values(), ids=STAMPS)
 @pytest.mark.parametrize("root", [True, False], ids=["root", "no root"])
-def test_a_timestamp_of_something_else(sign, trust_service, image, name, alteration, code, root):
+def test_S08_a_timestamp_of_something_else(sign, trust_service, image, name, alteration, code, root):
     trust_service.alter(name, alteration)
     check(sign(root=root), image, 1, code)
     trust_service.reset()

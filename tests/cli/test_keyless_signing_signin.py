@@ -102,7 +102,7 @@ def test_each_sign_in_has_its_own_secrets(sign, visitor):
     assert not {first[name] for name in ("state", "nonce", "code_challenge")} & set(second.values())
 
 
-def test_others_who_come_to_the_callback_are_turned_away(sign, visitor):
+def test_C23_others_who_come_to_the_callback_are_turned_away(sign, visitor):
     def first_others(place):
         query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(place).query))
         callback, state = query["redirect_uri"], query["state"]
@@ -170,6 +170,21 @@ def test_a_redirect_of_one_s_own(sign, visitor):
     assert "127.0.0.1" in visitor.places[0]
 
 
+def test_C20_an_endpoint_without_tls_of_an_issuer_with_it(sign, trust_service, monkeypatch):
+    """What an issuer says of itself leads to no place where anybody listens."""
+    seen = []
+    real = signin._discover
+
+    async def secured(client):
+        found = await real(client)
+        seen.append(found)
+        return found._replace(service=found.service._replace(url=found.service.url._replace(scheme="https")))
+
+    monkeypatch.setattr(signin, "_discover", secured)
+    said = sign(*DEVICE)
+    assert (said.code, "without TLS" in said.err, len(seen)) == (14, True, 1)
+
+
 # -- with a code, and as a service
 
 DEVICE = ("--fulcio-auth-flow", "device")
@@ -234,13 +249,18 @@ def test_a_service_signs_in_with_its_secret(sign, trust_service, tmp_path):
         (200, b'{"issuer":"https://evil.test"}', 14, "issuer-unavailable"),
         (200, b"{}", 14, "issuer-unavailable"),
         (200, b"nonsense", 14, "issuer-unavailable"),
+        (200, b"x" * (256 * 1024 + 1), 14, "issuer-unavailable"),
+        (302, b"", 14, "issuer-unavailable"),
     ],
+    ids=["failing", "not found", "C20 of another", "of nobody", "nonsense", "D02 D06 large", "C20 elsewhere"],
 )
 def test_an_issuer_that_is_none(sign, trust_service, monkeypatch, status, body, code, name):
     monkeypatch.setattr("sealgate.signing.service._FIRST_PAUSE", 0.001)
-    trust_service.fail("oidc", status=status, body=body, path="well-known")
+    elsewhere = {"Location": f"{trust_service.url}/oidc/keys"}
+    trust_service.fail("oidc", status=status, body=body, path="well-known", headers=elsewhere)
     said = sign(*DEVICE)
     assert (said.code, f"[{name}]" in said.err) == (code, True), said.err
+    assert {seen.path for seen in trust_service.requests} == {"/oidc/.well-known/openid-configuration"}
 
 
 def test_without_signing_in(sign):

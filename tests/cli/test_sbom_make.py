@@ -293,6 +293,18 @@ def test_the_cyclonedx_of_another_image_is_not_signed(cli, image, syft):
     assert cli(*words, env=syft(prints(document(image.digest)))).code == 0
 
 
+def test_it_is_attested_without_a_key(cli, image, syft, trust_service, tmp_path):
+    files = trust_service.files(tmp_path / "services")
+    (tmp_path / "token").write_text(trust_service.token())
+    services = ("--signing-config", files.signing_config, "--trusted-root", files.trusted_root)
+    words = ("sbom", "--attest", *services, "--identity-token", tmp_path / "token", "--settle", "1ms", image.tagged)
+    said = cli(*words, env=syft(prints(spdx(image))))
+    assert said.code == 0, said.err
+    who = ("--certificate-identity", "signer@example.test", "--certificate-oidc-issuer", trust_service.issuer.url)
+    verify = ("verify-attestation", "--type", "spdxjson", "--trusted-root", files.trusted_root, *who)
+    assert cli(*verify, image.reference).code == 0
+
+
 def test_syft_sees_one_image_alone(cli, index, syft, tmp_path):
     child = index.children[0]
     assert cli("sbom", "--platform", "linux/amd64", index.tagged, env=syft(prints(spdx(child)))).code == 0

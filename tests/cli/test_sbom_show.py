@@ -1,6 +1,7 @@
 """`sbom show`: the SBOMs of an image wherever tools put them, what is signed of them, and the packages of one."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,7 @@ def test_text_shows_documents_and_packages(cli, image, attest):
     assert "signed by" not in said.out
 
 
-def test_a_key_shows_who_signed_and_takes_no_other_document(cli, image, attest, key, other):
+def test_a_key_shows_who_signed_and_takes_no_other_document(cli, image, attest, key, other, monkeypatch):
     attest(image.reference, CYCLONEDX, kind="cyclonedx", by=other)
     attest(image.reference, about(SPDX, image))
     put_sbom_tag(image, CYCLONEDX)
@@ -151,7 +152,9 @@ def test_a_key_shows_who_signed_and_takes_no_other_document(cli, image, attest, 
     ]
     chosen = found["documents"][found["document"] - 1]
     assert (chosen["format"], chosen["signedBy"]) == ("spdx", key.public)
-    assert f"signed by {key.public}" in cli("sbom", "show", "--key", key.public, image.tagged).out
+    folder, name = os.path.split(key.public)
+    monkeypatch.chdir(folder)  # a table cuts long names
+    assert f"signed by {name}" in cli("sbom", "show", "--key", name, image.tagged).out
     number = next(each["number"] for each in found["documents"] if each["signed"] == "not-verified")
     refused = cli("sbom", "show", "--key", key.public, "--document", number, image.tagged)
     assert refused.code == 12

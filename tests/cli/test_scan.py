@@ -479,3 +479,16 @@ def test_real_trivy_without_a_database_is_no_verdict(cli, image):
     env = {"PATH": os.environ["PATH"], "TRIVY_SKIP_DB_UPDATE": "true", "TRIVY_OFFLINE_SCAN": "true"}
     said = cli("scan", "--scanner", "trivy", image.reference, env=env)
     assert (said.code, "[scanner-failed]" in said.err) == (14, True)
+
+
+def test_a_report_is_attested_without_a_key(cli, image, write, trust_service, tmp_path):
+    files = trust_service.files(tmp_path / "services")
+    (tmp_path / "token").write_text(trust_service.token())
+    services = ("--signing-config", files.signing_config, "--trusted-root", files.trusted_root)
+    report = ("--report", write(trivy(image)), image.reference)
+    assert cli("scan", *services, *report).code == 2  # nothing is signed without --attest
+    said = cli("scan", "--attest", *services, "--identity-token", tmp_path / "token", *report)
+    assert said.code == 0, said.err
+    who = ("--certificate-identity", "signer@example.test", "--certificate-oidc-issuer", trust_service.issuer.url)
+    verify = ("verify-attestation", "--type", "vuln", "--trusted-root", files.trusted_root, *who)
+    assert cli(*verify, image.reference).code == 0

@@ -131,7 +131,8 @@ def test_bash_completes_options_and_their_values(complete):
 
 
 def test_options_that_are_not_shown_are_not_offered(complete):
-    assert complete("sealgate", "verify", "--trusted-r") == set()
+    assert complete("sealgate", "verify", "--slo") == set()
+    assert complete("sealgate", "verify", "--trusted-r") == {"--trusted-root"}
     assert complete("sealgate", "verify", "--check-claims=") == set()
 
 

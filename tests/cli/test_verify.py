@@ -244,21 +244,53 @@ def test_2_wrong_use(cli, image, key, args):
     assert not args or "Error: " in said.err
 
 
-@pytest.mark.parametrize(
-    "flag",
-    ["--certificate", "--certificate-chain", "--certificate-identity", "--certificate-identity-regexp",
-     "--certificate-oidc-issuer", "--certificate-oidc-issuer-regexp", "--certificate-github-workflow-name",
-     "--certificate-github-workflow-ref", "--certificate-github-workflow-repository",
-     "--certificate-github-workflow-sha", "--certificate-github-workflow-trigger", "--ca-roots", "--ca-intermediates",
-     "--sct", "--trusted-root", "--timestamp-certificate-chain", "--rekor-url", "--use-signed-timestamps",
-     "--require-tlog", "--sk", "--slot"],
-)  # fmt: skip
-def test_2_flags_that_would_add_a_check(cli, image, key, sign, flag):
+HALVES = {  # what is given, and nothing that it goes with
+    "--certificate": "whom it must name",
+    "--certificate-chain": "whom it must name",
+    "--certificate-identity": "who vouches for it",
+    "--certificate-identity-regexp": "who vouches for it",
+    "--certificate-oidc-issuer": "whom it vouched for",
+    "--certificate-oidc-issuer-regexp": "whom it vouched for",
+    "--certificate-github-workflow-name": "whom it vouched for",
+    "--certificate-github-workflow-ref": "whom it vouched for",
+    "--certificate-github-workflow-repository": "whom it vouched for",
+    "--certificate-github-workflow-sha": "whom it vouched for",
+    "--certificate-github-workflow-trigger": "whom it vouched for",
+    "--ca-roots": "whom it must name",
+    "--ca-intermediates": "whom it must name",
+    "--sct": "whom it must name",
+    "--rekor-url": "never done",
+    "--sk": "hardware tokens",
+    "--slot": "hardware tokens",
+}
+
+
+@pytest.mark.parametrize("flag", HALVES)
+def test_2_a_flag_that_would_add_a_check_is_never_ignored(cli, image, key, sign, flag):
     sign(image, key)
-    words = [flag] if flag in {"--use-signed-timestamps", "--require-tlog", "--sk"} else [flag, "x"]
+    words = [flag] if flag == "--sk" else [flag, "x"]
     said = cli("verify", "--key", key.public, *words, image.reference)
     assert (said.code, said.out) == (2, "")
-    assert flag in said.err
+    assert HALVES[flag] in said.err
+    assert "hint: " in said.err
+    assert cli("verify", "--key", key.public, image.reference).code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--require-tlog"],
+        ["--use-signed-timestamps"],
+        ["--trusted-root", "/nowhere/root.json"],
+        ["--timestamp-certificate-chain", "/nowhere/chain.pem"],
+    ],
+    ids=" ".join,
+)
+def test_15_a_check_that_needs_trust_that_is_not_there(cli, image, key, sign, words):
+    sign(image, key)
+    said = cli("verify", "--key", key.public, *words, image.reference)
+    assert (said.code, said.out) == (15, "")
+    assert cli("verify", "--key", key.public, image.reference).code == 0
 
 
 def test_flags_of_cosign_that_change_nothing(cli, image, key, sign):

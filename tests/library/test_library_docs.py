@@ -28,6 +28,8 @@ def test_the_examples_run(docker_registry, tmp_path, monkeypatch, adapter):
     (tmp_path / "cosign.key").write_bytes(private.encrypt(b"secret"))
     (tmp_path / "cosign.pub").write_bytes(private.public_key.pem())
     (tmp_path / "release.tar").write_bytes(b"content")
+    root = ROOT / "tests" / "trust" / "recorded" / "trusted_root.json"
+    (tmp_path / "trusted_root.json").write_bytes(root.read_bytes())
     image = push_image(docker_registry, "app", "1.0")
     blocking.sign(image.reference, keys=[private])
 

@@ -35,12 +35,31 @@ async def right(key: sealgate.PublicKey, signer: sealgate.Signer, private: sealg
     async with sealgate.Client.from_environment(seconds=10) as client:
         assert_type(client, sealgate.Client)
         assert_type(await client.verify("a/b:c", keys=[key], require="all"), sealgate.Verdict)
+    root = await sealgate.load_trust_root("trusted_root.json")
+    assert_type(root, sealgate.TrustRoot)
+    assert_type(await sealgate.load_trust_root(environ={}), sealgate.TrustRoot)
+    who = sealgate.identity("ci@corp.test", issuer="https://issuer.corp.test")
+    assert_type(who, sealgate.IdentityPattern)
+    keyless = await sealgate.verify("a/b:c", identities=[who], trust_root=root, require="any", unsafe_ignore_sct=True)
+    assert_type(keyless, sealgate.Verdict)
+    file = await sealgate.verify_blob("app", bundles=[b""], identities=[who], trust_root=root, require=1)
+    assert_type(file, sealgate.Verdict)
     assert_type(await sealgate.load_public_key("cosign.pub"), sealgate.PublicKey)
     assert_type(await sealgate.load_signer("cosign.key", password=b"pw"), sealgate.Signer)
+    author = await sealgate.load_author("token", signing_config=b"", trusted_root=None)
+    assert_type(author, sealgate.Author)
+    assert_type(await sealgate.sign("a/b:c", keys=[author]), list[sealgate.Signature])
 
 
 def right_blocking(key: sealgate.PublicKey) -> None:
     assert_type(blocking.verify("a/b:c", keys=[key], require="any"), sealgate.Verdict)
+    root = blocking.load_trust_root("trusted_root.json")
+    assert_type(root, sealgate.TrustRoot)
+    who = [sealgate.identity(subject_regexp=".*@corp.test", issuer="https://issuer.corp.test")]
+    said = blocking.verify_blob_attestation(
+        "app", attestations=[b""], predicate_type="custom", identities=who, trust_root=root, require="any"
+    )
+    assert_type(said, sealgate.Verdict)
     with blocking.Client() as client:
         assert_type(client.verify("a/b:c", keys=[key], require="any"), sealgate.Verdict)
     try:
@@ -54,13 +73,18 @@ def right_blocking(key: sealgate.PublicKey) -> None:
 
 async def wrong(key: sealgate.PublicKey, private: sealgate.PrivateKey) -> None:
     await sealgate.verify("a/b:c", keys=[key])  # type: ignore[call-arg]
-    await sealgate.verify("a/b:c", require="any")  # type: ignore[call-arg]
+    await sealgate.verify("a/b:c", identities=["ci@corp.test"], require="any")  # type: ignore[list-item]
+    await sealgate.verify("a/b:c", identities=[key], require="any")  # type: ignore[list-item]
+    await sealgate.verify("a/b:c", keys=[key], trust_root="root.json", require="any")  # type: ignore[arg-type]
+    await sealgate.verify_blob("app", keys=[key], require="any", trust_rot=None)  # type: ignore[call-arg]
+    sealgate.identity("ci@corp.test", "https://issuer.corp.test")  # type: ignore[call-arg]
     await sealgate.verify("a/b:c", [key], "any")  # type: ignore[call-arg, arg-type]
     await sealgate.verify("a/b:c", keys=[key], require="most")  # type: ignore[arg-type]
     await sealgate.verify("a/b:c", keys=["cosign.pub"], require="any")  # type: ignore[list-item]
     await sealgate.verify("a/b:c", keys=[private], require="any")  # type: ignore[list-item]
     await sealgate.verify("a/b:c", keys=[key], require="any", annotation={})  # type: ignore[call-arg]
     await sealgate.sign("a/b:c", keys=[key])  # type: ignore[list-item]
+    await sealgate.load_author("token", signing_config=b"")  # type: ignore[call-arg]
     await sealgate.sign("a/b:c", keys=[private], formats=["notation"])  # type: ignore[list-item]
     blocking.verify("a/b:c", keys=[key])  # type: ignore[call-arg]
     sealgate.nothing_of_this_name  # type: ignore[attr-defined]  # noqa: B018

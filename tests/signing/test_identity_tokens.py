@@ -80,6 +80,7 @@ MALFORMED = {
     "no issuer": make(iss=None),
     "a number as subject": make(sub=7),
     "a long subject": make(sub="x" * 2000),
+    "D08 dots": "." * 10_000_000,
     "large": "x" * (limits.TOKEN_BYTES + 1),
     "deep": f"{encode({'alg': 'RS256'})}.{encode(b'[' * 5000)}.x",
 }
@@ -165,7 +166,7 @@ def test_spiffe_s_token_is_in_a_file(tmp_path):
     assert find(environ).challenge == find(environ, provider="spiffe").challenge == "spiffe://example.test/signer"
     with pytest.raises(TokenMissingError) as missing:
         find(provider="spiffe")
-    assert "SEALGATE_SPIFFE_JWT_SVID" in missing.value.message
+    assert "SPIFFE_ENDPOINT_SOCKET" in missing.value.message
 
 
 @pytest.mark.parametrize("provider", sources.PROVIDERS)

@@ -256,7 +256,7 @@ def _subject(certificate: bytes) -> str:
     try:
         found = x509.load_der_x509_certificate(certificate).extensions
         [name, *_] = found.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound):
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
         return ""
     if isinstance(name, x509.OtherName):
         return name.value[2:].decode()

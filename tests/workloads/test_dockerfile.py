@@ -211,5 +211,5 @@ def test_a_last_line_of_its_own_is_seen_or_the_file_is_refused(text):
         found = dockerfile.find(f"FROM a\n{text}\n\nFROM last/image\n".encode(), {})
     except SealgateError:
         return
-    continued = text.rstrip("\n ").endswith("\\") or "`" in text
+    continued = text.rstrip("\n\t ").endswith("\\") or "`" in text
     assert "last/image" in found.names() or continued or "<<EOF" in text

@@ -115,7 +115,7 @@ def of(
         )
     warnings += remarks
     codes = list(dict.fromkeys(each.code for each in found))
-    audit = [("outcome", "deny" if denied else decision.outcome)]
+    audit: list[tuple[str, str]] = [("outcome", "deny" if denied else decision.outcome)]
     if codes:
         audit.append(("codes", ",".join(codes)))
     if review.unchanged:
@@ -211,5 +211,11 @@ def shown(image: str) -> str:
 
 def cut(text: str, most: int) -> str:
     """At most `most` characters, without characters that control a terminal."""
-    clean = "".join(char if char.isprintable() or char == "\n" else " " for char in text)
-    return clean if len(clean) <= most else f"{clean[: most - 1]}…"
+    clean = text
+    if not text.isprintable():
+        clean = "".join(char if char.isprintable() or char == "\n" else " " for char in text)
+    if len(clean) <= most:
+        return clean
+    start = clean.rfind(" [")
+    code = clean[start:] if clean.endswith("]") and len(clean) - start <= 64 else ""  # what programs look for stays
+    return f"{clean[: most - 1 - len(code)]}…{code}"

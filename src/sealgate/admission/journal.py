@@ -7,9 +7,9 @@ strangers choose is cut and has no control characters; secrets never get here (t
 from __future__ import annotations
 
 import json
-import queue
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sealgate import limits
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _TEXT = 2000
+_PAUSE = 0.02
 
 
 class Journal:
@@ -26,41 +27,50 @@ class Journal:
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.time) -> None:
         self._stream = stream
         self._clock = clock
-        self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._waiting: deque[str] = deque()
+        self._closed = threading.Event()
         self.dropped = 0
+        self._writing = False
         self._writer = threading.Thread(target=self._write, name="sealgate log", daemon=True)
         self._writer.start()
 
     def say(self, event: str, *, level: str = "info", **fields: Any) -> None:
         """One line. Values are text, numbers, lists of them, or None (left out)."""
-        if self._waiting.qsize() >= limits.LOG_LINES:
+        if len(self._waiting) >= limits.LOG_LINES:
             self.dropped += 1
             return
         now = self._clock()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
         line: dict[str, Any] = {"time": stamp, "level": level, "event": event}
         line.update((name, _plain(value)) for name, value in fields.items() if value is not None)
-        self._waiting.put(json.dumps(line, separators=(",", ":")))
+        self._waiting.append(json.dumps(line, separators=(",", ":")))
+
+    def flush(self) -> None:
+        """Wait until what was said is written, for a moment at most."""
+        ends = time.monotonic() + 2.0
+        while (self._waiting or self._writing) and time.monotonic() < ends:
+            time.sleep(_PAUSE)
 
     def close(self) -> None:
         """Write what waits, for a moment at most."""
-        self._waiting.put(None)
+        self._closed.set()
         self._writer.join(2.0)
 
     def _write(self) -> None:
-        while (line := self._waiting.get()) is not None:
-            lines = [line]
-            while not self._waiting.empty() and len(lines) < 256:
-                following = self._waiting.get()
-                if following is None:
-                    self._waiting.put(None)
-                    break
-                lines.append(following)
-            try:
-                self._stream.write("".join(f"{each}\n" for each in lines))
-                self._stream.flush()
-            except (OSError, ValueError):  # nobody reads any more
-                self.dropped += len(lines)
+        """Looks every few milliseconds instead of being woken by each line, which would cost each review a thread switch."""
+        while True:
+            closed = self._closed.wait(_PAUSE)
+            while self._waiting:
+                self._writing = True
+                lines = [self._waiting.popleft() for _ in range(min(len(self._waiting), 256))]
+                try:
+                    self._stream.write("".join(f"{each}\n" for each in lines))
+                    self._stream.flush()
+                except (OSError, ValueError):  # nobody reads any more
+                    self.dropped += len(lines)
+                self._writing = False
+            if closed:
+                return
 
 
 def _plain(value: Any) -> Any:

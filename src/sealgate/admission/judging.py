@@ -15,7 +15,7 @@ from sealgate import limits
 from sealgate.admission.cache import key_of
 from sealgate.errors import DeadlineError, SealgateError, UnavailableError
 from sealgate.oci.reference import parse_repository
-from sealgate.policy.judging import StoreJudge
+from sealgate.policy.judging import StoreJudge, lasts
 from sealgate.transport import asynchronous, flow
 from sealgate.verification import verdict as verdicts
 
@@ -174,6 +174,8 @@ class Shared:
             )
             if work.keeps:
                 for (key, attestor), verdict in zip(wanted, outcomes, strict=True):
+                    if not lasts(attestor):
+                        continue
                     self.cache.remember(key, attestor, verdict, now)
         except Exception as error:  # noqa: BLE001 - raised again by whoever waits
             outcomes = [error] * len(wanted)
@@ -235,7 +237,10 @@ class SharedJudge:
         """The verdict of each attestor, in their order. Never raises a `SealgateError`: it is in the verdict."""
         name = str(reference.with_digest(digest))
         keys = [key_of(self._scope.name, reference, digest, each) for each in attestors]
-        found = [self._shared.cache.recall(key, now) for key in keys]
+        found = [
+            self._shared.cache.recall(key, now) if lasts(attestor) else None
+            for key, attestor in zip(keys, attestors, strict=True)
+        ]
         missing = [(keys[at], attestors[at]) for at, verdict in enumerate(found) if verdict is None]
         if missing:
             judged = iter(await self._judge(reference, digest, missing, now))

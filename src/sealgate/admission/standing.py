@@ -32,7 +32,7 @@ class Loaded(NamedTuple):
 class Force(NamedTuple):
     """What is in force."""
 
-    index: Index
+    catalogue: Index
     namespaces: Mapping[str, Mapping[str, str]]
     generation: int
     """Counts the changes."""

@@ -18,12 +18,13 @@ from sealgate.transport import flow
 from sealgate.verification.verify import platform_child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sealgate.artifacts.buildkit import Said
     from sealgate.keys.signer import Signer
     from sealgate.oci.images import Image
     from sealgate.signing.attest import Attestation
+    from sealgate.signing.author import Author
     from sealgate.signing.sign import SignOptions
 
 
@@ -82,7 +83,7 @@ async def _read(image: Image, said: Said, limit: int) -> Lifted:
 
 async def sign(
     found: list[Lifted],
-    signers: list[Signer],
+    signers: Sequence[Signer | Author],
     options: SignOptions,
     *,
     replace: bool = False,

@@ -36,6 +36,8 @@ COMMANDS = {
     "trusted-root": ("trusted_root", "Make and explain trust roots"),
     "signing-config": ("signing_config", "Make and explain signing configurations"),
     "gate": ("gate", "Judge what is to be deployed by policies"),
+    "policy": ("policy", "Check, explain and test policies"),
+    "admission": ("admission", "Judge what a cluster is about to run: the admission webhook"),
     "scan": ("scan", "Judge what a scanner found in images"),
     "sbom": ("sbom", "Make SBOMs of images, and read attached ones"),
     "tree": ("tree", "List what is attached to an image"),

@@ -58,6 +58,7 @@ VARIABLES = (
     ),
     Variable("SEALGATE_SPIFFE_JWT_SVID", "is where a JWT-SVID lies, as spiffe-helper writes it", "a file"),
     Variable("SIGSTORE_ID_TOKEN", "is an identity token", "a token", secret=True),
+    Variable("SPIFFE_ENDPOINT_SOCKET", "is where the SPIFFE Workload API gives a JWT-SVID", "unix:///… or tcp://…"),
     # Whom to believe
     Variable("SIGSTORE_CT_LOG_PUBLIC_KEY_FILE", "is the key of the CT log that is believed in", "a PEM file"),
     Variable("SIGSTORE_REKOR_PUBLIC_KEY", "is the key of the transparency log that is believed in", "a PEM file"),

@@ -120,6 +120,12 @@ def asks_services(arguments: Namespace) -> bool:
     )  # fmt: skip
 
 
+async def require_services(arguments: Namespace, context: Context) -> None:
+    """Before long work, whose end is signed: raise `UsageError` where nobody says where to sign."""
+    if asks_services(arguments):
+        await _is_public(arguments, context)
+
+
 async def load_authors(
     arguments: Namespace, context: Context, formats: Formats, *, algorithm: str | None = None
 ) -> list[Author]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from sealgate.cli.keyless import add_keyless_arguments, check_keyless_arguments, load_authors
 from sealgate.cli.options import add_flag, duration
 from sealgate.cli.predicate import TYPES
 from sealgate.cli.registries import add_registry_arguments, blob_limit, images
-from sealgate.cli.waiting import add_signing_arguments, refuse_services
-from sealgate.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -48,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--settle", type=duration, metavar="DURATION",
         help="how long a shared tag must stand unchanged before we let go (0.15s alone, 1s with others)",
     )  # fmt: skip
-    add_signing_arguments(parser)
+    add_keyless_arguments(parser)
     add_registry_arguments(parser)
 
 
@@ -59,9 +58,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from sealgate.cli.sign import docker_media_types, formats_of, settling_of
     from sealgate.signing.sign import SignOptions
 
-    refuse_services(arguments)
-    if not arguments.key:
-        raise UsageError("no key to sign with", hint="--key cosign.key; `sealgate generate-key-pair` makes one")
+    check_keyless_arguments(arguments)
     options = SignOptions(
         formats=formats_of(arguments),
         created=time.time(),
@@ -69,7 +66,10 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         tag_prefix=arguments.attachment_tag_prefix,
         settling=settling_of(arguments),
     )
+    from sealgate.signing.keyless import no_core_dump
+
     with ExitStack() as closing:  # an archive is written back when this ends without an error
+        closing.enter_context(no_core_dump())
         made = context.run(_lift(arguments, context, options, images(arguments, context, closing)))
     for one in made:
         what = "Lifted" if one.added else "Already attested"
@@ -81,13 +81,15 @@ async def _lift(
     arguments: argparse.Namespace, context: Context, options: SignOptions, opened: Images
 ) -> list[Attestation]:
     from sealgate.artifacts import lift
-    from sealgate.cli.sign import load_signers, told_of_tags
+    from sealgate.cli.sign import told_of_tags
     from sealgate.evidence import predicates
+    from sealgate.signing.keyless import Formats
 
     types = frozenset(predicates.type_of(name) for name in arguments.type)
     image = await opened.open(arguments.image, writable=True)
     limit = blob_limit(context)
     found = await lift.find(image, types=types, platform=arguments.platform, limit=limit)
     told_of_tags([image], context)
-    signers = await load_signers(arguments, context)
-    return await lift.sign(found, signers, options, replace=arguments.replace, limit=limit, told=context.err)
+    formats = Formats("bundle" in options.formats, "legacy" in options.formats)
+    authors = await load_authors(arguments, context, formats)
+    return await lift.sign(found, authors, options, replace=arguments.replace, limit=limit, told=context.err)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import ArgumentParser, Namespace, _ArgumentGroup
 
     from sealgate.cli.context import Context
     from sealgate.policy.attestors import Settings
@@ -20,10 +20,26 @@ def add_policy_arguments(parser: ArgumentParser) -> None:
         "-p", "--policies", action="append", default=[], required=True, metavar="PATH",
         help="a file or directory of policies, with the Secrets and ConfigMaps that they name (repeatable)",
     )  # fmt: skip
+    _add_settings(group)
+    _add_no_match(group)
+
+
+def add_setting_arguments(parser: ArgumentParser, *, no_match: bool = False) -> None:
+    """What counts beside policies, for commands that have an argument of their own for these."""
+    group = parser.add_argument_group("policies")
+    _add_settings(group)
+    if no_match:
+        _add_no_match(group)
+
+
+def _add_no_match(group: _ArgumentGroup) -> None:
     group.add_argument(
         "--no-match", choices=("allow", "warn", "deny"),
         help="what becomes of an image that no policy is about (each dialect's own default)",
     )  # fmt: skip
+
+
+def _add_settings(group: _ArgumentGroup) -> None:
     group.add_argument(
         "--tlog", choices=("auto", "require", "ignore"), default="auto",
         help="whether policies ask for log entries: where a trust root with logs counts (auto), always, or never",
@@ -40,13 +56,13 @@ def add_policy_arguments(parser: ArgumentParser) -> None:
     )  # fmt: skip
 
 
-async def settings_of(arguments: Namespace, context: Context) -> Settings:
+async def settings_of(arguments: Namespace, context: Context, *, trusted_root: str | None = None) -> Settings:
     """What the operator says. The trust root is the file's, else what the environment or `sealgate initialize` left."""
     from sealgate.cli.trust import root_of
     from sealgate.cli.verify import deny_list
     from sealgate.policy.attestors import Settings
 
-    root = await root_of(arguments.trusted_root, context, optional=True)
+    root = await root_of(trusted_root or arguments.trusted_root, context, optional=True)
     return Settings(root, arguments.tlog, deny_list(arguments.deny))
 
 
@@ -67,5 +83,6 @@ def index_of(arguments: Namespace, context: Context, settings: Settings) -> Inde
         for note in found.notes:
             context.err(f"note: {note.where}: {note.message}  {note.code}")
     elif found.notes:
-        context.err(f"note: {len(found.notes)} remarks on the policies; `sealgate policy lint` shows them")
+        many = "s" if len(found.notes) > 1 else ""
+        context.err(f"note: {len(found.notes)} remark{many} on the policies; `sealgate policy lint` shows them")
     return index

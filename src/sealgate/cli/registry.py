@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
     def started(address: str) -> None:
         if arguments.port_file is not None:
-            _write_port(arguments.port_file, address.rpartition(":")[2])
+            write_port(arguments.port_file, address.rpartition(":")[2])
         scheme = "https" if settings.tls_cert else "http"
         context.err(f"registry: {arguments.directory} is served at {scheme}://{address} (Ctrl-C stops it)")
         context.err("registry: it is meant for laptops, tests and air-gapped sites")
@@ -75,8 +75,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _write_port(path: str, port: str) -> None:
-    """Readers see no file or the whole of it."""
+def write_port(path: str, port: str) -> None:
+    """Write a port to a file: readers see no file or the whole of it."""
     temporary = f"{path}.{os.getpid()}.tmp"
     with open(temporary, "w", encoding="ascii") as file:
         file.write(f"{port}\n")

@@ -5,9 +5,15 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from sealgate.cli.keyless import (
+    add_keyless_arguments,
+    check_keyless_arguments,
+    is_keyless,
+    load_authors,
+    require_services,
+)
 from sealgate.cli.options import add_flag, duration
 from sealgate.cli.registries import add_registry_arguments, blob_limit, images
-from sealgate.cli.waiting import add_signing_arguments, refuse_services
 from sealgate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,11 +21,11 @@ if TYPE_CHECKING:
 
     from sealgate.artifacts.make_sbom import Part
     from sealgate.cli.context import Context
-    from sealgate.keys.signer import Signer
     from sealgate.oci.images import Images
     from sealgate.sbom.binding import Subject
     from sealgate.sbom.generator import Format
     from sealgate.signing.attest import Attestation
+    from sealgate.signing.author import Author
     from sealgate.signing.sign import SignOptions
 
 HELP = """Make an SBOM of an image with Syft (sealgate[sbom] brings it, or one on the PATH): SPDX 2.3 or CycloneDX 1.6, as
@@ -43,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sbom-timeout", type=duration, metavar="DURATION", help="how long Syft may take for an image (15m0s)"
     )
     group = parser.add_argument_group("attesting")
-    add_flag(group, "--attest", help="sign the SBOM and attach it, as spdxjson or cyclonedx; needs --key")
+    add_flag(group, "--attest", help="sign the SBOM and attach it, as spdxjson or cyclonedx")
     group.add_argument(
         "--key", action="append", default=[], metavar="KEY",
         help="private key file or env://VAR (repeatable: every key signs)",
@@ -61,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--settle", type=duration, metavar="DURATION",
         help="how long a shared tag must stand unchanged before we let go (0.15s alone, 1s with others)",
     )  # fmt: skip
-    add_signing_arguments(parser)
+    add_keyless_arguments(parser)
     add_registry_arguments(parser)
 
 
@@ -73,19 +79,28 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from sealgate.artifacts import make_sbom
     from sealgate.sbom import generator
 
-    refuse_services(arguments)
-    if arguments.attest != bool(arguments.key):
-        raise UsageError("--attest and --key belong together", hint="--attest --key cosign.key")
+    if arguments.attest:
+        check_keyless_arguments(arguments)
+    elif arguments.key or arguments.identity_token or arguments.signing_config:
+        raise UsageError("nothing is signed without --attest", hint="--attest --key cosign.key")
     if not arguments.attest and (arguments.attestation_format or arguments.replace):
         raise UsageError("--attestation-format and --replace belong to --attest")
     options = _options(arguments, context) if arguments.attest else None
     program = generator.find(context.environ, beside=os.path.dirname(sys.executable))
+    from sealgate.signing.keyless import no_core_dump
+
     with ExitStack() as closing:  # an archive is written back when this ends without an error
+        closing.enter_context(no_core_dump())
         opened = images(arguments, context, closing)
         found = context.run(_parts(arguments, opened))
         if options is None or arguments.output:
             make_sbom.only(found, arguments.image)
-        signers = context.run(_signers(arguments, context)) if options is not None else []
+        # A wrong password is told before the work; a certificate, which lives for minutes, is got after it.
+        authors: list[Author] = []
+        if options is not None and is_keyless(arguments):
+            context.run(require_services(arguments, context))
+        elif options is not None:
+            authors = context.run(_authors(arguments, context, options))
         made = [(part, _make(part, program, arguments, context)) for part in found]
         if arguments.output:
             from sealgate.cli.sign import write_file
@@ -94,7 +109,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         elif options is None:
             context.out_bytes(made[0][1])
         if options is not None:
-            _tell(context.run(_attest(arguments, context, made, signers, options)), context)
+            authors = authors or context.run(_authors(arguments, context, options))
+            _tell(context.run(_attest(arguments, context, made, authors, options)), context)
     return 0
 
 
@@ -146,17 +162,18 @@ def _options(arguments: argparse.Namespace, context: Context) -> SignOptions:
     )
 
 
-async def _signers(arguments: argparse.Namespace, context: Context) -> list[Signer]:
-    from sealgate.cli.sign import load_signers
+async def _authors(arguments: argparse.Namespace, context: Context, options: SignOptions) -> list[Author]:
+    from sealgate.signing.keyless import Formats
 
-    return await load_signers(arguments, context)
+    formats = Formats("bundle" in options.formats, "legacy" in options.formats)
+    return await load_authors(arguments, context, formats)
 
 
 async def _attest(
     arguments: argparse.Namespace,
     context: Context,
     made: list[tuple[Part, bytes]],
-    signers: list[Signer],
+    authors: list[Author],
     options: SignOptions,
 ) -> list[Attestation]:
     """Attest every image, however the others end. Everything was made, and is worded, before anything is signed."""
@@ -173,7 +190,7 @@ async def _attest(
     ]
     outcomes = await flow.settle(
         [
-            attest(image, signers, wording, options, replace=arguments.replace, limit=limit, told=context.err)
+            attest(image, authors, wording, options, replace=arguments.replace, limit=limit, told=context.err)
             for image, wording in work
         ],
         limit=8,

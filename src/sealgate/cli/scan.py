@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from sealgate.cli.gating import add_gate_arguments, policy_of, raw_reports_of
+from sealgate.cli.keyless import add_keyless_arguments, check_keyless_arguments, require_services
 from sealgate.cli.options import add_flag, duration
 from sealgate.cli.registries import add_registry_arguments, images
 from sealgate.errors import ReportInvalidError, ReportLimitError, UsageError
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("bundle", "legacy", "both"), help="where to put attestations (bundle)")
     add_flag(parser, "--replace", help="attestations of the same type by the same key give way to the new ones")
     add_gate_arguments(parser, report="--report")
+    add_keyless_arguments(parser)
     add_registry_arguments(parser)
 
 
@@ -55,8 +57,11 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
     if arguments.scan_report and arguments.scanner:
         raise UsageError("--report and --scanner contradict each other", hint="a report was made already")
-    if arguments.attest != bool(arguments.key):
-        raise UsageError("--attest and --key belong together", hint="--attest --key cosign.key")
+    if arguments.attest:
+        check_keyless_arguments(arguments)
+        context.run(require_services(arguments, context))
+    elif arguments.key or arguments.identity_token or arguments.signing_config:
+        raise UsageError("nothing is signed without --attest", hint="--attest --key cosign.key")
     if not arguments.attest and (arguments.format or arguments.replace):
         raise UsageError("--format and --replace belong to --attest")
     policy = policy_of(arguments, context)

@@ -31,6 +31,7 @@ def attest_reports(
     import time
 
     from sealgate.cli.sign import docker_media_types
+    from sealgate.signing.keyless import no_core_dump
     from sealgate.signing.sign import SignOptions
 
     formats = {"bundle": ("bundle",), "legacy": ("legacy",), "both": ("bundle", "legacy")}
@@ -40,7 +41,8 @@ def attest_reports(
         docker_media_types=docker_media_types(context),
     )
     work = [*_reports(context, found, reports), *_vex(arguments, context, found)]
-    outcomes = context.run(_attest(arguments, context, work, options))
+    with no_core_dump():
+        outcomes = context.run(_attest(arguments, context, work, options))
     for outcome in outcomes:
         if isinstance(outcome, SealgateError):
             raise outcome
@@ -96,12 +98,14 @@ async def _attest(
     arguments: argparse.Namespace, context: Context, work: list[tuple[Image, Wording]], options: SignOptions
 ) -> list[list[Attestation] | SealgateError]:
     """One after another: attestations of one image share a tag."""
-    from sealgate.cli.sign import load_signers
+    from sealgate.cli.keyless import load_authors
     from sealgate.signing.attest import attest
+    from sealgate.signing.keyless import Formats
     from sealgate.transport import flow
 
     arguments.signature_digest_algorithm = None
-    signers = await load_signers(arguments, context)
+    formats = Formats("bundle" in options.formats, "legacy" in options.formats)
+    authors = await load_authors(arguments, context, formats)
     limit = blob_limit(context)
     replaced: set[tuple[str, str]] = set()
     flows = []
@@ -111,7 +115,7 @@ async def _attest(
         replaced.add((str(image.which), kind))
         flows.append(
             attest(
-                image, signers, wording, options,
+                image, authors, wording, options,
                 replace=arguments.replace and first, limit=limit, told=context.err,
             )
         )  # fmt: skip

@@ -180,7 +180,7 @@ def _demand(arguments: Namespace, root: TrustRoot, now: float) -> Demand:
             "--use-signed-timestamps asks for a timestamp, and the trust root has no timestamp authority",
             hint="--trusted-root FILE, or --timestamp-certificate-chain FILE",
         )
-    ignore_log = arguments.insecure_ignore_tlog or arguments.private_infrastructure
+    ignore_log = _ignores_log(arguments)
     if ignore_log and arguments.require_tlog:
         raise UsageError("--require-tlog and --insecure-ignore-tlog contradict each other")
     return proof.demand(
@@ -192,17 +192,24 @@ def _demand(arguments: Namespace, root: TrustRoot, now: float) -> Demand:
     )
 
 
+def _ignores_log(arguments: Namespace) -> bool:
+    return bool(arguments.insecure_ignore_tlog or arguments.private_infrastructure)
+
+
 async def _root(arguments: Namespace, context: Context, *, keyless: bool) -> TrustRoot:
     """What is believed in: the file, else what the environment or `sealgate initialize` left; own authorities replace those."""
-    from sealgate.trust import root as roots
-
     own = _own_authorities(arguments)
     if arguments.trusted_root:
         from sealgate import limits
+        from sealgate.trust import root as roots
 
         root = roots.parse(_read(arguments.trusted_root, limits.TRUST_ROOT_BYTES))
     elif own:
-        root = roots.TrustRoot((), (), (), ())
+        from sealgate import truststore
+
+        root = await truststore.beside_own(
+            context.environ, logs=not _ignores_log(arguments), ct_logs=not arguments.insecure_ignore_sct
+        )
     else:
         from sealgate import truststore
 
@@ -245,7 +252,7 @@ def _unasked(arguments: Namespace, *, keyless: bool) -> frozenset[str]:
     parts = set() if keyless else {"certificate_authorities", "ct_logs"}
     if arguments.insecure_ignore_sct:
         parts.add("ct_logs")
-    if arguments.insecure_ignore_tlog or arguments.private_infrastructure:
+    if _ignores_log(arguments):
         parts.add("logs")
     return frozenset(parts)
 

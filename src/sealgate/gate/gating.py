@@ -38,8 +38,9 @@ async def gate(found: Sequence[Deployed], index: Index, judge: Judge, *, clock: 
 
 
 def exit_code(gated: Iterable[Gated]) -> int:
-    """That of the first object, in the order given, that is not admitted."""
-    return next((code for each in gated if (code := each.decision.exit_code)), 0)
+    """0; 16 when any object is refused; 14 when all that is denied is denied because nobody could be asked."""
+    codes = {each.decision.exit_code for each in gated} - {0}
+    return 14 if codes == {14} else 16 if codes else 0
 
 
 def pinned(manifest: Manifest, gated: Sequence[Gated]) -> bytes:

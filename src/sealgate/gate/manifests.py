@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate import limits
 from sealgate.errors import LimitError, NotFoundError, UsageError, WorkloadInvalidError
 from sealgate.policy.evaluate import Placed
 from sealgate.workloads import compose, dockerfile, kubernetes, yamldocs
 from sealgate.workloads.workload import Workload
+
+if TYPE_CHECKING:
+    from sealgate.policy.model import Policies
 
 _ENDINGS = (".yaml", ".yml", ".json")
 
@@ -115,6 +118,69 @@ def objects(manifest: Manifest, *, namespace: str, build_args: Mapping[str, str]
         return (_deployed(form, one, ""),)
     form = manifest._replace(form="kubernetes")
     return tuple(_deployed(form, each, namespace) for each in kubernetes.read_documents(documents, what=what))
+
+
+def with_namespaces(found: Iterable[Deployed]) -> list[Deployed]:
+    """The same objects, each with the labels of its namespace, where the Namespace is one of them.
+
+    Of a Namespace that is not there nothing is known, and what its labels decide is refused (P09).
+    """
+    found = list(found)
+    labels = {
+        each.workload.name: {**each.workload.labels, NAME_LABEL: each.workload.name}
+        for each in found
+        if (each.workload.group, each.workload.kind) == ("", "Namespace") and each.manifest.form == "kubernetes"
+    }
+    return [
+        each._replace(workload=each.workload._replace(namespace_labels=labels.get(each.workload.namespace)))
+        for each in found
+    ]
+
+
+NAME_LABEL = "kubernetes.io/metadata.name"
+"""What the API server writes to every Namespace, whatever stands there."""
+
+
+def with_extracted(found: Iterable[Deployed], policies: Policies) -> list[Deployed]:
+    """The same objects, with the images at places that only policies know (Kyverno's `imageExtractors`).
+
+    These are judged, and never written. Raises `WorkloadInvalidError`, `LimitError`.
+    """
+    if not any(rule.extractors for rule in policies.rules):
+        return list(found)
+    from sealgate.policy import kyverno_extractors
+
+    made = []
+    for each in found:
+        there = {image.pointer for image in each.images}
+        more = tuple(
+            image._replace(pointer="")
+            for image in kyverno_extractors.images(policies, each.workload)
+            if not image.pointer or f"{each.pointer}{image.pointer}" not in there
+        )
+        made.append(each._replace(images=(*each.images, *more)))
+    return made
+
+
+def of_image(image: str, kind: str, *, namespace: str, name: str = "image") -> Deployed:
+    """A workload that runs one image and nothing else. Raises `UsageError` for a kind that is not known."""
+    pod: dict[str, object] = {"containers": [{"name": "image", "image": image}]}
+    if kind not in _TEMPLATES:
+        raise UsageError(f"{kind[:60]!a} is no kind that runs images", hint=", ".join(_TEMPLATES))
+    version, path = _TEMPLATES[kind]
+    spec: dict[str, object] = pod
+    for step in reversed(path):
+        spec = {step: {"metadata": {}, "spec": spec}} if step == "template" else {step: spec}
+    document = {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": namespace}, **spec}
+    (found,) = kubernetes.read_documents([document], what=kind)
+    return _deployed(Manifest(image, b"", "kubernetes"), found, namespace)
+
+
+_TEMPLATES = {
+    "Pod": ("v1", ("spec",)), "Deployment": ("apps/v1", ("spec", "template")), "DaemonSet": ("apps/v1", ("spec", "template")),
+    "StatefulSet": ("apps/v1", ("spec", "template")), "ReplicaSet": ("apps/v1", ("spec", "template")),
+    "Job": ("batch/v1", ("spec", "template")), "CronJob": ("batch/v1", ("spec", "jobTemplate", "spec", "template")),
+}  # fmt: skip
 
 
 def _deployed(manifest: Manifest, found: kubernetes.FoundObject, namespace: str) -> Deployed:

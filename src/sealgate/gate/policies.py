@@ -8,7 +8,7 @@ an error, since somebody thought that it was one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sealgate import limits
@@ -29,16 +29,38 @@ HOMES = "kyverno"
 
 def load(paths: Iterable[str], settings: Settings, *, home: str = HOMES, no_match: NoMatch | None = None) -> Policies:
     """The policies of these files and directories. Raises `NotFoundError`, `UsageError`, `PolicyInvalidError`, `LimitError`."""
-    sources = list(read(paths))
-    context = Context(settings, Beside(sources), home, file=_local)
+    return of_sources(read_all(paths), settings, home=home, no_match=no_match)
+
+
+def read_all(paths: Iterable[str]) -> list[Source]:
+    """Every object of these files, at once. Raises as `load`."""
+    return list(read(paths))
+
+
+def of_sources(
+    sources: Sequence[Source], settings: Settings, *, home: str = HOMES, no_match: NoMatch | None = None
+) -> Policies:
+    """The policies among these objects. Raises `PolicyInvalidError`, `LimitError`."""
+    context = Context(settings, Beside(sources), home, file=local_file)
     return reading.load(sources, context, no_match=no_match)
+
+
+def namespaces(sources: Iterable[Source]) -> dict[str, dict[str, str]]:
+    """The labels of the namespaces that stand among these objects, with the one that Kubernetes gives each of them."""
+    found: dict[str, dict[str, str]] = {}
+    for source in sources:
+        if source.kind == "Namespace" and not source.group:
+            metadata = source.document.get("metadata")
+            labels = _map_of(metadata.get("labels") or {}, source, "labels") if isinstance(metadata, Mapping) else {}
+            found[source.name] = {"kubernetes.io/metadata.name": source.name, **labels}
+    return found
 
 
 def read(paths: Iterable[str]) -> Iterator[Source]:
     """Every object of these files."""
     for path in paths:
-        for name in _files(path):
-            yield from parse(_read(name), name)
+        for name in files(path):
+            yield from parse(read_file(name), name)
 
 
 def parse(raw: bytes, name: str) -> Iterator[Source]:
@@ -64,7 +86,8 @@ def _objects(document: Any, name: str) -> Iterator[Source]:
     yield Source(name, document)
 
 
-def _files(path: str) -> list[str]:
+def files(path: str) -> list[str]:
+    """The files of a path. Raises `NotFoundError` for a directory without any, `UsageError`."""
     if not os.path.isdir(path):
         return [path]
     found = []
@@ -80,7 +103,8 @@ def _files(path: str) -> list[str]:
     return found
 
 
-def _read(path: str, limit: int = limits.POLICY_BYTES) -> bytes:
+def read_file(path: str, limit: int = limits.POLICY_BYTES) -> bytes:
+    """A file. Raises `NotFoundError`, `UsageError`, `PolicyInvalidError` when it is too large."""
     try:
         with open(path, "rb") as file:
             raw = file.read(limit + 1)
@@ -95,8 +119,9 @@ def _read(path: str, limit: int = limits.POLICY_BYTES) -> bytes:
     return raw
 
 
-def _local(path: str) -> bytes:
-    return _read(path, limits.CONFIG_FILE_BYTES)
+def local_file(path: str) -> bytes:
+    """A file that a policy names."""
+    return read_file(path, limits.CONFIG_FILE_BYTES)
 
 
 class Beside:
@@ -134,7 +159,10 @@ class Beside:
 
 
 def _map(source: Source, name: str) -> dict[str, str]:
-    found = source.document.get(name) or {}
+    return _map_of(source.document.get(name) or {}, source, name)
+
+
+def _map_of(found: object, source: Source, name: str) -> dict[str, str]:
     if not isinstance(found, Mapping) or not all(
         isinstance(key, str) and isinstance(value, str) for key, value in found.items()
     ):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 from sealgate import limits
 from sealgate.errors import UsageError
 from sealgate.keys.algorithms import PublicKey
+from sealgate.library import trust as trusting
+from sealgate.library.trust import TrustArguments
 from sealgate.verification import deny as deny_lists
 from sealgate.verification import requirement as requirements
 from sealgate.verification.verify import Wanted
@@ -22,9 +24,13 @@ if TYPE_CHECKING:
     from sealgate.keys.algorithms import HashName
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import Signer
+    from sealgate.signing.author import Author
     from sealgate.signing.sign import Format, SignOptions
+    from sealgate.trust.identity import IdentityPattern
+    from sealgate.trust.root import TrustRoot
     from sealgate.verification.deny import DenyList
-    from sealgate.verification.requirement import Requirement
+    from sealgate.verification.requirement import IdentifiedAs, Requirement
+    from sealgate.verification.signer import Trust
 
 Keys = Iterable[PublicKey] | Mapping[str, PublicKey]
 """Public keys; a mapping gives them the names that verdicts call them by (else their fingerprints)."""
@@ -32,13 +38,13 @@ Require = Literal["any", "all"] | int
 """How many of the keys must have signed."""
 
 
-class VerifyArguments(TypedDict):
-    """What `verify` and `verify_all` ask of every image."""
+class VerifyArguments(TrustArguments):
+    """What `verify` and `verify_all` ask of every image. Of `keys` and `identities` there must be one at least."""
 
-    keys: Keys
-    """Who may have signed: `PublicKey`s, or a mapping of names to them. At least one."""
+    keys: NotRequired[Keys]
+    """Who may have signed: `PublicKey`s, or a mapping of names to them."""
     require: Require
-    """How many of them must have signed: `"any"`, `"all"`, or a number from 1 to how many different keys there are."""
+    """How many of keys and identities must have signed: `"any"`, `"all"`, or a number from 1 to how many there are."""
     annotations: NotRequired[Mapping[str, str]]
     """Must all be signed with the image, in one signature."""
     deny: NotRequired[DenyList | None]
@@ -58,7 +64,7 @@ class VerifyArguments(TypedDict):
 class SignArguments(TypedDict):
     """How `sign` signs."""
 
-    keys: Iterable[Signer | PrivateKey]
+    keys: Iterable[Signer | PrivateKey | Author]
     """Every one of them signs. At least one."""
     formats: NotRequired[Iterable[Format]]
     """`"bundle"` (a referrer, the default), `"legacy"` (the `.sig` tag, for cosign 2.x), or both."""
@@ -95,8 +101,13 @@ class CopyArguments(TypedDict):
 
 def wanted(
     *,
-    keys: Keys,
+    keys: Keys | None = None,
     require: Require,
+    identities: Iterable[IdentityPattern] = (),
+    trust_root: TrustRoot | None = None,
+    use_signed_timestamps: bool = False,
+    unsafe_ignore_log: bool = False,
+    unsafe_ignore_sct: bool = False,
     annotations: Mapping[str, str] | None = None,
     deny: DenyList | None = None,
     recursive: bool = False,
@@ -108,8 +119,18 @@ def wanted(
     """`VerifyArguments` as the engine takes them. Raises `UsageError` for what cannot be meant, `TypeError` for wrong types."""
     if recursive and platform is not None:
         raise UsageError("recursive and platform do not go together")
+    required, trust = required_of(
+        keys,
+        require,
+        identities=identities,
+        trust_root=trust_root,
+        use_signed_timestamps=use_signed_timestamps,
+        unsafe_ignore_log=unsafe_ignore_log,
+        unsafe_ignore_sct=unsafe_ignore_sct,
+    )
     return Wanted(
-        requirement=requirement(keys, require),
+        requirement=required,
+        trust=trust,
         deny=deny_list(deny),
         annotations=_annotations(annotations),
         tag_prefix=tag_prefix,
@@ -129,8 +150,31 @@ def deny_list(given: DenyList | None) -> DenyList:
     return given
 
 
-def requirement(keys: Keys, require: Require) -> Requirement:
-    """`keys` and `require` as one expression. Raises as `wanted`."""
+def required_of(
+    keys: Keys | None,
+    require: Require,
+    *,
+    identities: Iterable[IdentityPattern] = (),
+    trust_root: TrustRoot | None = None,
+    use_signed_timestamps: bool = False,
+    unsafe_ignore_log: bool = False,
+    unsafe_ignore_sct: bool = False,
+) -> tuple[Requirement, Trust | None]:
+    """Who must have signed as one expression, and what is asked for beside the signatures. Raises as `wanted`."""
+    found = trusting.identified(identities)
+    if keys is None and not found:
+        raise TypeError("keys or identities: nothing says who must have signed")
+    trust = trusting.trust(
+        found,
+        trust_root=trust_root,
+        use_signed_timestamps=use_signed_timestamps,
+        unsafe_ignore_log=unsafe_ignore_log,
+        unsafe_ignore_sct=unsafe_ignore_sct,
+    )
+    return _requirement(() if keys is None else keys, found, require), trust
+
+
+def _requirement(keys: Keys, identities: Iterable[IdentifiedAs], require: Require) -> Requirement:
     if isinstance(keys, Mapping):
         named = [(str(name), key) for name, key in keys.items()]
     elif isinstance(keys, (str, bytes)):
@@ -140,7 +184,8 @@ def requirement(keys: Keys, require: Require) -> Requirement:
     for _, key in named:
         if not isinstance(key, PublicKey):
             raise TypeError(f"a PublicKey is needed to verify, not {type(key).__name__}")
-    parts = [requirements.SignedBy(key, name) for name, key in named]
+    parts: list[Requirement] = [requirements.SignedBy(key, name) for name, key in named]
+    parts += identities
     if require == "any":
         return requirements.any_of(parts)
     if require == "all":
@@ -150,15 +195,19 @@ def requirement(keys: Keys, require: Require) -> Requirement:
     return requirements.at_least(require, parts)
 
 
-def signers(keys: Iterable[Signer | PrivateKey]) -> list[Signer]:
+def signers(keys: Iterable[Signer | PrivateKey | Author]) -> list[Signer | Author]:
     """The signers, each key once. Raises `UsageError` for none, `TypeError` for what cannot sign."""
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import PrivateKeySigner
+    from sealgate.signing.author import Author
 
-    found: dict[bytes, Signer] = {}
+    found: dict[bytes, Signer | Author] = {}
     for key in keys:
+        if isinstance(key, Author):
+            found.setdefault(key.signer.public_key.spki, key)
+            continue
         if isinstance(key, (str, bytes, PublicKey)) or not hasattr(key, "sign"):
-            raise TypeError("keys are Signers or PrivateKeys; load_signer reads one from a file")
+            raise TypeError("keys are Signers, PrivateKeys or Authors; load_signer reads one from a file")
         signer: Signer = PrivateKeySigner(key) if isinstance(key, PrivateKey) else key
         found.setdefault(signer.public_key.spki, signer)
     if not found:
@@ -168,7 +217,7 @@ def signers(keys: Iterable[Signer | PrivateKey]) -> list[Signer]:
 
 def signing(
     *,
-    keys: Iterable[Signer | PrivateKey],
+    keys: Iterable[Signer | PrivateKey | Author],
     formats: Iterable[Format] = ("bundle",),
     annotations: Mapping[str, str] | None = None,
     recursive: bool = False,
@@ -178,7 +227,7 @@ def signing(
     docker_media_types: bool = False,
     tag_prefix: str = "",
     settle: float | None = None,
-) -> tuple[list[Signer], SignOptions]:
+) -> tuple[list[Signer | Author], SignOptions]:
     """`SignArguments` as the engine takes them. Raises `UsageError` for what cannot be meant, `TypeError` for wrong types."""
     from sealgate.signing.publish import Settling
     from sealgate.signing.sign import SignOptions

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from sealgate.keys.signer import Signer
     from sealgate.library.asked import Keys, Require
     from sealgate.library.operations import ImageName, Place
+    from sealgate.library.trust import TrustArguments
     from sealgate.signing.attest import Attestation, Wording
     from sealgate.signing.attest_blob import BlobAttestation
+    from sealgate.signing.author import Author
     from sealgate.signing.sign import Format, SignOptions
     from sealgate.verification.deny import DenyList
     from sealgate.verification.verdict import Verdict
@@ -46,7 +48,7 @@ Predicate = bytes | str | Mapping[str, Any]
 class AttestArguments(TypedDict):
     """How `attest` attests."""
 
-    keys: Iterable[Signer | PrivateKey]
+    keys: Iterable[Signer | PrivateKey | Author]
     """Every one of them signs. At least one."""
     predicate: NotRequired[Predicate]
     """What is said. Either this, with `predicate_type`, or `statement`."""
@@ -97,7 +99,7 @@ def _attested(predicate_type: str, conditions: Sequence[Condition], *, unsafe_an
 class Attesting(NamedTuple):
     """`AttestArguments` as the engine takes them."""
 
-    signers: list[Signer]
+    signers: list[Signer | Author]
     wording: Wording
     options: SignOptions
     replace: bool
@@ -106,7 +108,7 @@ class Attesting(NamedTuple):
 
 def attesting(
     *,
-    keys: Iterable[Signer | PrivateKey],
+    keys: Iterable[Signer | PrivateKey | Author],
     predicate: Predicate | None = None,
     predicate_type: str | None = None,
     statement: bytes | None = None,
@@ -178,7 +180,7 @@ async def attest(place: Place, image: ImageName, attesting: Attesting) -> list[A
 
 
 def attesting_blob(
-    sources: Iterable[BlobSource], key: Signer | PrivateKey, predicate: Predicate, predicate_type: str
+    sources: Iterable[BlobSource], key: Signer | PrivateKey | Author, predicate: Predicate, predicate_type: str
 ) -> flow.Flow[BlobAttestation]:
     """As `attest_blob`, as a flow."""
     if isinstance(sources, (str, bytes, os.PathLike)):
@@ -188,7 +190,7 @@ def attesting_blob(
     return _attest_blob(list(sources), signer, claim)
 
 
-async def _attest_blob(sources: list[BlobSource], signer: Signer, claim: statements.Claim) -> BlobAttestation:
+async def _attest_blob(sources: list[BlobSource], signer: Signer | Author, claim: statements.Claim) -> BlobAttestation:
     from sealgate.signing import attest_blob as signing
 
     if not sources:
@@ -206,12 +208,13 @@ def verifying_blob(
     *,
     attestations: Iterable[bytes],
     predicate_type: str,
-    keys: Keys,
+    keys: Keys | None,
     require: Require,
     conditions: Sequence[Condition],
     deny: DenyList | None,
     digest_algorithm: HashName | None,
     unsafe_any_subject: bool,
+    **trusting: Unpack[TrustArguments],
 ) -> flow.Flow[Verdict]:
     """As `verify_blob_attestation`, as a flow."""
     if isinstance(attestations, (bytes, str)):
@@ -220,7 +223,8 @@ def verifying_blob(
     if len(evidence) > limits.ATTACHMENTS:
         raise UsageError(f"more than {limits.ATTACHMENTS} attestations")
     attested = _attested(predicate_type, conditions, unsafe_any_subject=unsafe_any_subject)
-    requirement, denied = asked.requirement(keys, require), asked.deny_list(deny)
+    requirement, trust = asked.required_of(keys, require, **trusting)
+    denied = asked.deny_list(deny)
 
     def verify() -> Verdict:
         if isinstance(source, Digest):
@@ -230,7 +234,7 @@ def verifying_blob(
             name, digest = found.name, found.digest
         return blob_attestations.verify(
             name, digest, evidence,
-            requirement=requirement, attested=attested, deny=denied, hash_name=digest_algorithm, trust=None,
+            requirement=requirement, attested=attested, deny=denied, hash_name=digest_algorithm, trust=trust,
         )  # fmt: skip
 
     return flow.call(verify)
@@ -245,15 +249,15 @@ def _read(source: BlobSource, algorithm: str) -> blobs.Blob:
 
 
 async def attest_blob(
-    *sources: BlobSource, key: Signer | PrivateKey, predicate: Predicate, predicate_type: str
+    *sources: BlobSource, key: Signer | PrivateKey | Author, predicate: Predicate, predicate_type: str
 ) -> BlobAttestation:
     """Sign one Statement about files (paths, or contents as bytes) with one key. What is made is verified first.
 
     `predicate` and `predicate_type` as in `attest`. Raises `NotFoundError`, `LimitError`, `SigningError`, `UsageError`.
     """
-    from sealgate.library.driving import Threads
+    from sealgate.library.driving import run_alone_beside
 
-    return await Threads(None).run_beside(attesting_blob(sources, key, predicate, predicate_type), seconds=SECONDS)
+    return await run_alone_beside(attesting_blob(sources, key, predicate, predicate_type), seconds=SECONDS)
 
 
 async def verify_blob_attestation(
@@ -261,19 +265,20 @@ async def verify_blob_attestation(
     *,
     attestations: Iterable[bytes],
     predicate_type: str,
-    keys: Keys,
+    keys: Keys | None = None,
     require: Require,
     conditions: Sequence[Condition] = (),
     deny: DenyList | None = None,
     digest_algorithm: HashName | None = None,
     unsafe_any_subject: bool = False,
+    **trusting: Unpack[TrustArguments],
 ) -> Verdict:
     """Verify what was signed about a file (its path, its content as bytes, or its digest).
 
     `attestations` are bundles or DSSE envelopes; the rest as in `verify_attestation`. `unsafe_any_subject` does not look at
     whom they are about. Raises `NotFoundError`, `UsageError`.
     """
-    from sealgate.library.driving import Threads
+    from sealgate.library.driving import run_alone_beside
 
     judged = verifying_blob(
         source,
@@ -285,5 +290,6 @@ async def verify_blob_attestation(
         deny=deny,
         digest_algorithm=digest_algorithm,
         unsafe_any_subject=unsafe_any_subject,
+        **trusting,
     )
-    return await Threads(None).run_beside(judged, seconds=SECONDS)
+    return await run_alone_beside(judged, seconds=SECONDS)

@@ -14,11 +14,14 @@ from sealgate.verification import blob as blobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from typing import Unpack
 
     from sealgate.keys.algorithms import HashName
     from sealgate.keys.private import PrivateKey
     from sealgate.keys.signer import Signer
     from sealgate.library.asked import Keys, Require
+    from sealgate.library.trust import TrustArguments
+    from sealgate.signing.author import Author
     from sealgate.signing.blob import BlobSignature
     from sealgate.verification.deny import DenyList
     from sealgate.verification.verdict import Verdict
@@ -27,17 +30,19 @@ BlobSource = bytes | str | os.PathLike[str]
 """The content itself as bytes, or the path of a file, which is read as a stream."""
 
 
-def signing(source: BlobSource, key: Signer | PrivateKey, *, unsafe_image_payload: bool) -> flow.Flow[BlobSignature]:
+def signing(
+    source: BlobSource, key: Signer | PrivateKey | Author, *, unsafe_image_payload: bool
+) -> flow.Flow[BlobSignature]:
     """As `sign_blob`, as a flow."""
     [signer] = asked.signers([key])
     return _sign(source, signer, unsafe_image_payload=unsafe_image_payload)
 
 
-async def _sign(source: BlobSource, signer: Signer, *, unsafe_image_payload: bool) -> BlobSignature:
+async def _sign(source: BlobSource, signer: Signer | Author, *, unsafe_image_payload: bool) -> BlobSignature:
     from sealgate.signing import blob as signing_blobs
 
     payload = signing_blobs.ImagePayload()
-    hashes, whole = (signing_blobs.hash_of(signer),), signing_blobs.needs_message(signer)
+    hashes, whole = signing_blobs.hashes_of(signer), signing_blobs.needs_message(signer)
     found = await flow.call(lambda: _read(source, hashes, whole=whole, hear=payload.hear))
     if payload.found is not None and not unsafe_image_payload:
         raise UsageError(
@@ -52,10 +57,11 @@ def verifying(
     *,
     bundles: Iterable[bytes],
     signatures: Iterable[bytes],
-    keys: Keys,
+    keys: Keys | None,
     require: Require,
     deny: DenyList | None,
     digest_algorithm: HashName | None,
+    **trusting: Unpack[TrustArguments],
 ) -> flow.Flow[Verdict]:
     """As `verify_blob`, as a flow."""
     if isinstance(bundles, (bytes, str)) or isinstance(signatures, (bytes, str)):
@@ -65,7 +71,7 @@ def verifying(
     evidence += [blobs.parse_signature(raw, f"signature #{number}") for number, raw in enumerate(signatures, 1)]
     if len(evidence) > limits.ATTACHMENTS:
         raise UsageError(f"more than {limits.ATTACHMENTS} signatures")
-    requirement = asked.requirement(keys, require)
+    requirement, trust = asked.required_of(keys, require, **trusting)
 
     def verify() -> Verdict:
         return blobs.verify(
@@ -74,7 +80,7 @@ def verifying(
             requirement=requirement,
             deny=denied,
             hash_name=digest_algorithm,
-            trust=None,
+            trust=trust,
         )
 
     return flow.call(verify)
@@ -91,7 +97,7 @@ def _read(
 
 
 async def sign_blob(
-    source: BlobSource, *, key: Signer | PrivateKey, unsafe_image_payload: bool = False
+    source: BlobSource, *, key: Signer | PrivateKey | Author, unsafe_image_payload: bool = False
 ) -> BlobSignature:
     """Sign a file (its path, or its content as bytes) with one key. What is made is verified before it is returned.
 
@@ -99,10 +105,10 @@ async def sign_blob(
     is refused, unless `unsafe_image_payload`: signing it would sign that image. Raises `NotFoundError`, `LimitError`,
     `SigningError`, `UsageError`.
     """
-    from sealgate.library.driving import Threads
+    from sealgate.library.driving import run_alone_beside
 
     made = signing(source, key, unsafe_image_payload=unsafe_image_payload)
-    return await Threads(None).run_beside(made, seconds=SECONDS)
+    return await run_alone_beside(made, seconds=SECONDS)
 
 
 async def verify_blob(
@@ -110,17 +116,18 @@ async def verify_blob(
     *,
     bundles: Iterable[bytes] = (),
     signatures: Iterable[bytes] = (),
-    keys: Keys,
+    keys: Keys | None = None,
     require: Require,
     deny: DenyList | None = None,
     digest_algorithm: HashName | None = None,
+    **trusting: Unpack[TrustArguments],
 ) -> Verdict:
     """Verify a file (its path, or its content as bytes) with what was signed: `bundles`, or bare `signatures` (base64 or raw).
 
-    `keys`, `require`, `deny` and `digest_algorithm` as in `verify`. The verdict's `image` is the file's name. Raises
+    `keys`, `require`, `identities`, `trust_root` and what goes with it, `deny` and `digest_algorithm` as in `verify`. The verdict's `image` is the file's name. Raises
     `NotFoundError` and `UsageError` for a file that cannot be read, `LimitError` for one that is too large.
     """
-    from sealgate.library.driving import Threads
+    from sealgate.library.driving import run_alone_beside
 
     judged = verifying(
         source,
@@ -130,8 +137,9 @@ async def verify_blob(
         require=require,
         deny=deny,
         digest_algorithm=digest_algorithm,
+        **trusting,
     )
-    return await Threads(None).run_beside(judged, seconds=SECONDS)
+    return await run_alone_beside(judged, seconds=SECONDS)
 
 
 SECONDS = 86_400.0

@@ -89,6 +89,24 @@ class Threads:
             return self._client
 
 
+def run_alone(flow: Flow[T], *, seconds: float) -> T:
+    """Drive one flow, and keep no connection."""
+    threads = Threads(None)
+    try:
+        return threads.run(flow, seconds=seconds)
+    finally:
+        threads.close()
+
+
+async def run_alone_beside(flow: Flow[T], *, seconds: float) -> T:
+    """As `run_alone`, in a thread."""
+    threads = Threads(None)
+    try:
+        return await threads.run_beside(flow, seconds=seconds)
+    finally:
+        threads.close()
+
+
 def choose(adapter: Adapter | None) -> Adapter:
     """The adapter asked for, or the best one that is installed. Raises `UsageError` for one that is not."""
     import importlib.util

@@ -42,9 +42,9 @@ async def load_public_key(
     Raises `KeyNotFoundError`, `KeyMalformedError`, `KeyIsPrivateError`, `KeyUnsupportedError`; over the network also
     `UnavailableError`s. `PublicKey.from_pem` reads bytes.
     """
-    from sealgate.library.driving import Threads
+    from sealgate.library.driving import run_alone_beside
 
-    return await Threads(None).run_beside(public_key(reference, environ), seconds=seconds)
+    return await run_alone_beside(public_key(reference, environ), seconds=seconds)
 
 
 async def load_signer(
@@ -61,7 +61,7 @@ async def load_signer(
     purpose: keep the signer. `digest_algorithm` replaces the key's own hash. Raises as `load_public_key`, and
     `PasswordError`.
     """
-    from sealgate.library.driving import Threads
+    from sealgate.library.driving import run_alone_beside
 
     flow = signer(reference, password, digest_algorithm, environ)
-    return await Threads(None).run_beside(flow, seconds=seconds)
+    return await run_alone_beside(flow, seconds=seconds)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sealgate.keys.signer import Signer
     from sealgate.oci.attachments import Attachment
     from sealgate.oci.registry import Session
+    from sealgate.signing.author import Author
     from sealgate.signing.sign import Signature, SignOptions
     from sealgate.verification.verdict import Verdict
     from sealgate.verification.verify import Wanted
@@ -91,7 +92,7 @@ async def verify(place: Place, image: ImageName, wanted: Wanted) -> Verdict:
     return next((verdict for verdict in found if not verdict.accepted), found[0])
 
 
-async def sign(place: Place, image: ImageName, signers: list[Signer], options: SignOptions) -> list[Signature]:
+async def sign(place: Place, image: ImageName, signers: list[Signer | Author], options: SignOptions) -> list[Signature]:
     """Sign one image by every signer, in every format asked for."""
     from sealgate.signing.sign import sign as sign_image
 

@@ -53,8 +53,8 @@ class Log(NamedTuple):
 
 def of_key(
     key: PublicKey, *, name: str, where: str, log: Log, settings: Settings, hash_name: HashName | None = None,
-    annotations: tuple[tuple[str, str], ...] = (), repository: str | None = None, tag_prefix: str = "",
-    attested: Attested | None = None, salt: str = "",
+    annotations: tuple[tuple[str, str], ...] = (), patterns: tuple[tuple[str, str], ...] = (),
+    repository: str | None = None, tag_prefix: str = "", attested: Attested | None = None, salt: str = "",
 ) -> Attestor:  # fmt: skip
     """Signed by this key. Raises `PolicyInvalidError` when a log entry is asked for and no log is believed in."""
     root = log.root if log.root is not None else settings.root
@@ -65,14 +65,14 @@ def of_key(
     requirement = requirements.SignedBy(key, name)
     return _attestor(
         requirement, trust, name=name, where=where, settings=settings, hash_name=hash_name, annotations=annotations,
-        repository=repository, tag_prefix=tag_prefix, attested=attested, salt=salt,
+        patterns=patterns, repository=repository, tag_prefix=tag_prefix, attested=attested, salt=salt,
     )  # fmt: skip
 
 
 def of_identities(
     identities: Sequence[IdentifiedAs], *, name: str, where: str, log: Log, settings: Settings,
-    certificate: bytes | None = None, annotations: tuple[tuple[str, str], ...] = (), repository: str | None = None,
-    tag_prefix: str = "", attested: Attested | None = None, salt: str = "",
+    certificate: bytes | None = None, annotations: tuple[tuple[str, str], ...] = (),
+    patterns: tuple[tuple[str, str], ...] = (), repository: str | None = None, tag_prefix: str = "", attested: Attested | None = None, salt: str = "",
 ) -> Attestor:  # fmt: skip
     """Signed by somebody whose certificate fits one of these identities. Raises `PolicyInvalidError` without an identity
     (C18) or without an authority to believe.
@@ -90,7 +90,7 @@ def of_identities(
     requirement = requirements.any_of(list(identities))
     return _attestor(
         requirement, trust, name=name, where=where, settings=settings, hash_name=None, annotations=annotations,
-        repository=repository, tag_prefix=tag_prefix, attested=attested, salt=salt,
+        patterns=patterns, repository=repository, tag_prefix=tag_prefix, attested=attested, salt=salt,
     )  # fmt: skip
 
 
@@ -119,13 +119,14 @@ def _demand(root: TrustRoot, log: Log, *, wants_log: bool) -> proof.Demand:
 
 def _attestor(
     requirement: requirements.Requirement, trust: Trust | None, *, name: str, where: str, settings: Settings,
-    hash_name: HashName | None, annotations: tuple[tuple[str, str], ...], repository: str | None, tag_prefix: str,
+    hash_name: HashName | None, annotations: tuple[tuple[str, str], ...], patterns: tuple[tuple[str, str], ...], repository: str | None, tag_prefix: str,
     attested: Attested | None, salt: str,
 ) -> Attestor:  # fmt: skip
     wanted = Wanted(
         requirement=requirement,
         deny=settings.deny,
         annotations=annotations,
+        annotation_patterns=patterns,
         tag_prefix=tag_prefix,
         hash_name=hash_name,
         attested=attested,
@@ -142,7 +143,7 @@ def _identity(wanted: Wanted, repository: str | None, salt: str) -> str:
     ]
     trust = wanted.trust
     parts = (
-        leaves, wanted.deny, wanted.annotations, wanted.tag_prefix, wanted.hash_name,
+        leaves, wanted.deny, wanted.annotations, wanted.annotation_patterns, wanted.tag_prefix, wanted.hash_name,
         wanted.attested.predicate_type if wanted.attested is not None else None,
         wanted.attested.provenance if wanted.attested is not None else None,
         trust.certificate if trust is not None else None,

@@ -17,6 +17,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from sealgate import limits
 from sealgate.errors import (
     ImageNotFoundError,
     InvalidReferenceError,
@@ -24,7 +25,7 @@ from sealgate.errors import (
     SealgateError,
     UnavailableError,
 )
-from sealgate.oci.reference import parse as parse_reference
+from sealgate.oci.reference import parse as _parse
 from sealgate.policy import counting, patterns
 from sealgate.policy import model as models
 from sealgate.policy.decision import Decision, ImageDecision, Ruling
@@ -33,11 +34,13 @@ from sealgate.transport import flow
 if TYPE_CHECKING:
     from sealgate.digest import Digest
     from sealgate.oci.reference import Reference
-    from sealgate.policy.model import Action, Attestor, Dialect, Exemption, Policies, Rule
+    from sealgate.policy.model import Action, Attestor, Dialect, Exemption, Policies, Rule, Selector
     from sealgate.verification.verdict import Verdict
     from sealgate.workloads.workload import Workload
 
 IMAGES_AT_ONCE = 32
+parse_reference = functools.lru_cache(limits.NAMES)(_parse)
+"""A server sees the same names again and again; what is no name is not remembered."""
 
 
 class Placed(NamedTuple):
@@ -60,6 +63,29 @@ class Judge(Protocol):
         self, reference: Reference, digest: Digest, attestors: Sequence[Attestor], *, now: float
     ) -> list[Verdict]:
         """The verdict of each attestor, in their order. Never raises a `SealgateError`: it is in the verdict."""
+
+
+class Asked:
+    """What selectors say of one workload, each asked once: a pod may have hundreds of images."""
+
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+        self._answers: dict[int, bool | PolicyUndecidedError] = {}
+        self._kept: list[Selector] = []
+
+    def selects(self, selector: Selector) -> bool:
+        """As `Selector.selects`."""
+        answer = self._answers.get(id(selector))
+        if answer is None:
+            try:
+                answer = selector.selects(self.workload)
+            except PolicyUndecidedError as error:
+                answer = error
+            self._answers[id(selector)] = answer
+            self._kept.append(selector)  # so that its id stays its own
+        if isinstance(answer, PolicyUndecidedError):
+            raise PolicyUndecidedError(answer.message, hint=answer.hint)
+        return answer
 
 
 class Index:
@@ -91,11 +117,14 @@ class Index:
         """The dialects that have a rule."""
         return tuple(self._rules)
 
-    def matching(self, reference: Reference, workload: Workload) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    def matching(
+        self, reference: Reference, workload: Workload, asked: Asked | None = None
+    ) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
         """(2) The rules that this image of this workload needs, and those that skip it by a pattern of their own.
 
         Raises `PolicyUndecidedError`.
         """
+        asked = asked or Asked(workload)
         found: list[Rule] = []
         skipped: list[Rule] = []
         for dialect, rules in self._rules.items():
@@ -107,7 +136,7 @@ class Index:
             about = [
                 index
                 for index in hits
-                if rules[index].namespace in {None, workload.namespace} and rules[index].selector.selects(workload)
+                if rules[index].namespace in {None, workload.namespace} and asked.selects(rules[index].selector)
             ]
             highest = max((rules[index].specificity for index in about), default=0)
             for index in about:
@@ -115,7 +144,7 @@ class Index:
                     (skipped if index in excused else found).append(rules[index])
         return tuple(found), tuple(skipped)
 
-    def exemption(self, rule: Rule, reference: Reference, workload: Workload, now: float) -> Exemption | None:
+    def exemption(self, rule: Rule, reference: Reference, asked: Asked, now: float) -> Exemption | None:
         """(3) The exception that holds for this image under this rule now."""
         if not self.policies.exemptions:
             return None
@@ -129,7 +158,7 @@ class Index:
                 for policy, name in exemption.rules
             ):
                 continue
-            if exemption.selector.selects(workload):
+            if asked.selects(exemption.selector):
                 return exemption
         return None
 
@@ -139,11 +168,13 @@ async def evaluate(
 ) -> Decision:
     """The decision on one workload. Never raises a `SealgateError`: it is in the decision. `clock`: seconds since 1970."""
     now = clock()
-    judged = await flow.gather([_image(index, workload, placed, judge, now) for placed in images], limit=IMAGES_AT_ONCE)
+    asked = Asked(workload)
+    judged = await flow.gather([_image(index, asked, placed, judge, now) for placed in images], limit=IMAGES_AT_ONCE)
     return Decision(workload.title, workload.namespace, tuple(judged))
 
 
-async def _image(index: Index, workload: Workload, placed: Placed, judge: Judge, now: float) -> ImageDecision:
+async def _image(index: Index, about: Asked, placed: Placed, judge: Judge, now: float) -> ImageDecision:
+    workload = about.workload
     base = ImageDecision(placed.image, placed.where, placed.pointer, None, None, ())
     try:
         reference = parse_reference(placed.image)  # (1)
@@ -157,11 +188,11 @@ async def _image(index: Index, workload: Workload, placed: Placed, judge: Judge,
             )
         )
     try:
-        rules, skipped = index.matching(reference, workload)
+        rules, skipped = index.matching(reference, workload, about)
         exempt = {
             rule.title: exemption
             for rule in rules
-            if (exemption := index.exemption(rule, reference, workload, now)) is not None
+            if (exemption := index.exemption(rule, reference, about, now)) is not None
         }
     except PolicyUndecidedError as error:
         return base._replace(rulings=(_failed(error, "enforce"),))
@@ -171,6 +202,10 @@ async def _image(index: Index, workload: Workload, placed: Placed, judge: Judge,
     unmatched = _unmatched(index, rules, skipped)
     rulings += unmatched
     if not asked:
+        return base._replace(rulings=tuple(rulings))
+    forbidden = [rule for rule in asked if _forbids(rule, workload)]
+    if forbidden:  # a registry that a policy forbids is not asked for anything
+        rulings += [_ruled(rule, workload, {}, {}) for rule in forbidden]
         return base._replace(rulings=tuple(rulings))
     try:
         digest = reference.digest or await judge.resolve(reference)  # (4)
@@ -182,7 +217,12 @@ async def _image(index: Index, workload: Workload, placed: Placed, judge: Judge,
     attestors = {each.identity: each for rule in asked for each in models.attestors(rule.demand)}
     verdicts = await judge.verdicts(reference, digest, tuple(attestors.values()), now=now)  # (5)
     by_identity = dict(zip(attestors, verdicts, strict=True))
-    subject: dict[str, object] = {"image": placed.image, "reference": str(reference), "digest": str(digest), "where": placed.where}
+    subject: dict[str, object] = {
+        "image": placed.image,
+        "reference": str(reference),
+        "digest": str(digest),
+        "where": placed.where,
+    }
     subject["object"] = workload.document
     for rule in asked:  # (6)
         if models.is_program(rule.demand):  # may run a policy of a user: beside the flows
@@ -193,6 +233,12 @@ async def _image(index: Index, workload: Workload, placed: Placed, judge: Judge,
         else:
             rulings.append(_ruled(rule, workload, by_identity, subject))
     return base._replace(digest=digest, rulings=tuple(rulings))
+
+
+def _forbids(rule: Rule, workload: Workload) -> bool:
+    """Whether the rule denies every image that it is about, whatever hangs on it."""
+    static = isinstance(rule.demand, models.Static) and not rule.demand.passes
+    return static and _action(rule, workload) == "enforce"
 
 
 def _ruled(rule: Rule, workload: Workload, found: dict[str, Verdict], subject: dict[str, object]) -> Ruling:

@@ -45,6 +45,10 @@ class Fields:
         self._known[name] = None
         return self._value.get(name) is not None
 
+    def present(self) -> frozenset[str]:
+        """The names that are there; none of them counts as known by that."""
+        return frozenset(self._value)
+
     def take(self, name: str) -> Any:
         """The field as it is; None when it is absent or null."""
         self._known[name] = None

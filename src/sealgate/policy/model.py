@@ -111,6 +111,32 @@ class Digests(NamedTuple):
     required: bool = True
 
 
+class Credentials(NamedTuple):
+    """How a rule wants registries to be asked. It is kept for whoever asks them; nothing here does."""
+
+    secrets: tuple[tuple[str, str], ...] = ()
+    """(namespace, name) of Secrets with registry credentials."""
+    providers: tuple[str, ...] = ()
+    """`default`, `google`, `azure`, `amazon`, `github`."""
+    insecure: bool = False
+    """The registry may be asked without TLS."""
+
+
+class Extractor(NamedTuple):
+    """Where the images stand in objects of a kind that nobody else knows."""
+
+    kind: str
+    path: tuple[str, ...]
+    """Names of fields and `*` (every element or member)."""
+    value: str | None
+    """The field of what is found that holds the image; None: it is the image itself."""
+    name: str
+    """What policies call these images (`images.custom`)."""
+    transform: str | None
+    """A JMESPath expression that makes an image's name of the text; such images cannot be written back."""
+    where: str
+
+
 class Rule(NamedTuple):
     """One rule of one policy."""
 
@@ -136,6 +162,8 @@ class Rule(NamedTuple):
     digests: Digests = Digests()
     specificity: int = 0
     """Among rules of one dialect that all match, only those of the highest number count (containers/image); 0 everywhere else."""
+    credentials: Credentials = Credentials()
+    extractors: tuple[Extractor, ...] = ()
 
     @property
     def title(self) -> str:

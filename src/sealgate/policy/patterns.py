@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _HUB_NAMES = ("docker.io", HUB, "registry-1.docker.io")
 _ANY_TAG, _ANY_DIGEST = r"(?::[^@/]*)?", r"(?:@.*)?"
+_ANYTHING = "(?s:.*)"
 _SIGSTORE = re.compile(r"[a-zA-Z0-9\-_:/*.@]+")
 _OURS = re.compile(r"[a-zA-Z0-9\-_:/*.@\[\]]+")
 
@@ -75,7 +76,8 @@ def _kyverno(pattern: str, *, excuse: bool) -> str:
     name, tag, digest = split(pattern)
     found = _glob(name, ".*", ".*")
     if digest is not None:
-        return f"{found}{_ANY_TAG}@{_glob(digest, '.*', '.*')}"
+        literal = _glob(pattern, ".*", ".*")  # never less than what it says: a star may stand for a port and a path
+        return f"(?:{found}{_ANY_TAG}@{_glob(digest, '.*', '.*')}|{literal})"
     if tag is None:
         return found + _ANY_TAG + _ANY_DIGEST
     return f"{found}(?::{_glob(tag, '.*', '.*')}|{_ANY_TAG}@.*)"
@@ -183,13 +185,20 @@ class PatternSet:
         import re2
 
         self._owners: list[int] = []
-        self._set = re2.Set.FullMatchSet()
+        self._known: dict[tuple[str, ...], frozenset[int]] = {}
+        self._texts: list[str] = []
+        options = re2.Options()
+        options.max_mem = limits.PATTERN_SET_BYTES
+        options.log_errors = False
+        self._set = re2.Set.FullMatchSet(options)
         try:
             for owner, texts in enumerate(expressions):
                 for text in texts:
                     self._set.Add(text)
                     self._owners.append(owner)
+                    self._texts.append(text)
             if self._owners:
+                self._sentinel = self._set.Add(_ANYTHING)
                 self._set.Compile()
         except re2.error as error:
             raise PolicyInvalidError(f"a pattern of image names cannot be read: {error}") from error
@@ -198,7 +207,23 @@ class PatternSet:
         """The numbers of which any pattern matches any of `texts` whole."""
         if not self._owners:
             return frozenset()
-        return frozenset(self._owners[index] for text in texts for index in self._set.Match(text))
+        asked = tuple(texts)
+        found = self._known.get(asked)
+        if found is None:
+            found = frozenset(self._owners[index] for text in asked for index in self._hits(text))
+            if len(self._known) >= limits.NAMES:
+                self._known.clear()
+            self._known[asked] = found
+        return found
+
+    def _hits(self, text: str) -> Iterable[int]:
+        """RE2 says "nothing matches" also when it ran out of memory; what always matches tells one from the other."""
+        found = self._set.Match(text)
+        if found is not None and self._sentinel in found:
+            return [index for index in found if index != self._sentinel]
+        import re2
+
+        return [index for index, each in enumerate(self._texts) if re2.fullmatch(each, text) is not None]
 
 
 def weaknesses(pattern: str, dialect: Dialect, *, excuse: bool = False) -> list[tuple[str, str]]:

@@ -32,9 +32,9 @@ class BlobSignature(NamedTuple):
 
     signature: bytes
     bundle: bytes
-    """A Sigstore bundle v0.3."""
+    """A Sigstore bundle v0.3; empty where witnesses were asked for the other form alone."""
     legacy_bundle: bytes
-    """cosign's older bundle."""
+    """cosign's older bundle; empty likewise."""
     certificate: bytes = b""
     """PEM; empty: a key signed."""
     timestamp: bytes = b""

@@ -38,6 +38,8 @@ class LogProof(NamedTuple):
     """As the log counts; where it promised nothing, in its tree."""
     promised: float | None
     """When it was logged, if the log signed that."""
+    claimed: float | None = None
+    """When it was logged, as stands beside the entry and nothing signs; it may refuse, and never proves."""
 
 
 def verify_entry(entry: dict[str, Any], signed: Signed, root: TrustRoot) -> LogProof:
@@ -66,7 +68,7 @@ def verify_entry(entry: dict[str, Any], signed: Signed, root: TrustRoot) -> LogP
         if proof is not None:
             place = _included(proof, log, (body,), tiles=False)
             index = index if promise is not None else place
-        return LogProof(log, index, promised)
+        return LogProof(log, index, promised, float(at) if at and promise is None else None)
     if kind in rekor2.KINDS:
         if promise is not None or at:
             raise fields.malformed("has a time, which its log never promises")

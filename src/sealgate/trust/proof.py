@@ -106,9 +106,10 @@ def prove(signed: Signed, leaf: Leaf | None, material: Material, demand: Demand)
     """
     checks: list[Check] = []
     logs = _logs(signed, material, demand, checks)  # (A)
-    moments = _moments(signed, material, demand, logs, checks)  # (B)
+    moments = _moments(signed, leaf, material, demand, logs, checks)  # (B)
     _log_keys_in_use(logs, moments, demand, checks)
     if leaf is not None:
+        _claims(leaf, logs, demand, checks)
         paths = _paths(leaf, moments, demand, checks)  # (C)
         _scts(leaf, paths, material, demand, checks)  # (D)
     return Proof(tuple(checks), logs, moments)
@@ -184,7 +185,12 @@ def _logged(proof: LogProof) -> str:
 
 
 def _moments(
-    signed: Signed, material: Material, demand: Demand, logs: tuple[LogProof, ...], checks: list[Check]
+    signed: Signed,
+    leaf: Leaf | None,
+    material: Material,
+    demand: Demand,
+    logs: tuple[LogProof, ...],
+    checks: list[Check],
 ) -> tuple[Moment, ...]:
     moments = [
         Moment(proof.promised, f"the log {proof.log.base_url}", "log-time-outside")
@@ -195,13 +201,16 @@ def _moments(
         message = f"carries {len(material.timestamps)} timestamps; at most {limits.TIMESTAMPS} are looked at"
         checks.append(Check("timestamp-malformed", "failed", message))
     elif material.timestamps:
-        moments += _timestamps(signed, material, demand, checks)
+        alone = leaf is not None and demand.log and not moments  # nothing else tells the time
+        moments += _timestamps(signed, material, demand, checks, needed=demand.timestamp or alone)
     elif demand.timestamp:
         checks.append(Check("timestamp-missing", "failed", "carries no timestamp"))
     return tuple(moments)
 
 
-def _timestamps(signed: Signed, material: Material, demand: Demand, checks: list[Check]) -> list[Moment]:
+def _timestamps(
+    signed: Signed, material: Material, demand: Demand, checks: list[Check], *, needed: bool
+) -> list[Moment]:
     from sealgate.trust import timestamps
 
     moments: list[Moment] = []
@@ -219,7 +228,7 @@ def _timestamps(signed: Signed, material: Material, demand: Demand, checks: list
         who = stamp.authority.uri or stamp.authority.common_name or "a timestamp authority"
         moments.append(Moment(stamp.time, who, "timestamp-outside"))
         checks.append(Check("timestamp-verified", "passed", f"existed at {utc(stamp.time)}: {who}"))
-    outcome: Literal["failed", "skipped"] = "failed" if demand.timestamp and not moments else "skipped"
+    outcome: Literal["failed", "skipped"] = "failed" if needed and not moments else "skipped"
     checks += [Check("timestamp-untrusted", outcome, message) for message in unknown]
     return moments
 
@@ -241,6 +250,14 @@ def _log_keys_in_use(
 # -- (C) and (D) the certificate
 
 
+def _claims(leaf: Leaf, logs: tuple[LogProof, ...], demand: Demand, checks: list[Check]) -> None:
+    """A time beside an entry that nothing signs proves nothing; but one outside the certificate's is wrong (client-spec A.6)."""
+    for proof in logs:
+        if proof.claimed is not None and not leaf.not_before <= proof.claimed <= leaf.not_after:
+            message = f"is said to be logged at {utc(proof.claimed)}, when its certificate was not valid"
+            checks.append(Check("log-time-outside", "failed" if demand.log else "skipped", message))
+
+
 def _paths(leaf: Leaf, moments: tuple[Moment, ...], demand: Demand, checks: list[Check]) -> list[Path]:
     from sealgate.trust import certificates
 
@@ -248,7 +265,10 @@ def _paths(leaf: Leaf, moments: tuple[Moment, ...], demand: Demand, checks: list
     if not moments:
         if demand.log or demand.timestamp:
             # Rekor v2 promises no time. Without one, nothing says that the certificate was valid.
-            checks.append(Check("timestamp-missing", "failed", "nothing that comes along proves when it was signed"))
+            if not any(check.outcome == "failed" for check in checks):
+                checks.append(
+                    Check("timestamp-missing", "failed", "nothing that comes along proves when it was signed")
+                )
             return []
         at_times = (Moment(demand.now, "the clock of this machine", "certificate-expired"),)
     paths: list[Path] = []

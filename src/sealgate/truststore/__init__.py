@@ -2,4 +2,5 @@
 
 from __future__ import annotations
 
+from sealgate.truststore.environment import beside_own as beside_own
 from sealgate.truststore.environment import default as default

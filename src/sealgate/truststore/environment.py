@@ -74,6 +74,30 @@ async def default(
     return _with_files(roots.parse(kept.targets[cache.TRUSTED_ROOT]), environ)
 
 
+async def beside_own(environ: Mapping[str, str], *, logs: bool, ct_logs: bool, now: float | None = None) -> TrustRoot:
+    """What is believed in beside certificate authorities that somebody named; no authorities are in it.
+
+    `logs`, `ct_logs`: whether such ones are asked for. As in cosign, own authorities change nothing about logs: what the
+    environment or `sealgate initialize` says of them counts; where nobody said anything, there are none. Raises as `default`.
+    """
+    needed = [name for name, asked in ((_LOG_FILE, logs), (_CT_FILE, ct_logs)) if asked]
+    named = [name for name in (_LOG_FILE, _CT_FILE) if environ.get(name)]
+    root = TrustRoot((), (), (), ())
+    if any(name not in named for name in needed):
+        kept = await initialized(environ, now=now)
+        if kept is not None:
+            if cache.TRUSTED_ROOT not in kept.targets:
+                raise TrustUpdateError(f"the TUF repository has no {cache.TRUSTED_ROOT}", hint=_HINT)
+            root = roots.parse(kept.targets[cache.TRUSTED_ROOT])
+        elif named:
+            missing = " and ".join(name for name in needed if name not in named)
+            raise TrustRootMissingError(
+                f"{named[0]} is set, and neither {missing} nor `sealgate initialize` says who else is believed in",
+                hint="--insecure-ignore-sct and --insecure-ignore-tlog ask for no CT log and no log",
+            )
+    return _with_files(root, environ)._replace(certificate_authorities=())
+
+
 async def signing_config(
     environ: Mapping[str, str], *, now: float | None = None, public: bool = False
 ) -> SigningConfig:

@@ -48,6 +48,8 @@ class Asked(NamedTuple):
     """Only signatures over this hash count; None: whatever the key's kind is signed with."""
     trust: Trust | None
     """Whose certificates count, and what else is asked for; None: keys alone are asked for, and nothing beside them."""
+    annotation_patterns: tuple[tuple[str, str], ...] = ()
+    """As `annotations`, with a regular expression (RE2) that the whole value must match."""
 
 
 class SignatureReport(NamedTuple):
@@ -297,6 +299,14 @@ def annotations_finding(found: Mapping[str, object], asked: Asked) -> Finding:
             return Finding(
                 "annotation-mismatch", "failed", f"says {found[name]!r} in its annotation {name!r}, not {value!r}"
             )
-    if not asked.annotations:
+    for name, expression in asked.annotation_patterns:
+        import re2
+
+        text = found.get(name)
+        if not isinstance(text, str):
+            return Finding("annotation-mismatch", "failed", f"has no annotation {name!r}")
+        if re2.fullmatch(expression, text) is None:
+            return Finding("annotation-mismatch", "failed", f"its annotation {name!r} is {text!r}, not as asked for")
+    if not asked.annotations and not asked.annotation_patterns:
         return Finding("annotations-verified", "skipped", "no annotation was asked for")
     return Finding("annotations-verified", "passed", "carries the annotations asked for")

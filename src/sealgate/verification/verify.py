@@ -40,6 +40,8 @@ class Wanted(NamedTuple):
     deny: DenyList
     annotations: tuple[tuple[str, str], ...] = ()
     check_annotations: bool = True
+    annotation_patterns: tuple[tuple[str, str], ...] = ()
+    """As `annotations`, with a regular expression (RE2) that the whole value must match."""
     tag_prefix: str = ""
     blob_limit: int = limits.EVIDENCE_BYTES
     recursive: bool = False
@@ -183,6 +185,7 @@ def judge_found(name: str, repository: str, digest: Digest, found: attachments.F
         wanted.deny,
         wanted.hash_name,
         wanted.trust,
+        wanted.annotation_patterns,
     )
     if wanted.attested is not None:
         return _attested(name, repository, digest, found, asked, wanted, wanted.attested)

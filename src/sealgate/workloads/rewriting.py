@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from sealgate.errors import WorkloadInvalidError
+from sealgate.workloads import yamldocs
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 
@@ -23,6 +24,8 @@ def rewrite(text: str, changes: Mapping[tuple[int, str], tuple[str, str]], *, wh
     `changes`: by (document, RFC 6901 pointer), what stands there and what shall. Documents are counted as
     `kubernetes.read` does, empty ones left out. Raises `WorkloadInvalidError` for a place that does not hold what it should.
     """
+    if text.lstrip()[:1] == "{" and len(parts := yamldocs.json_spans(text.encode())) > 1:
+        return _stream(text.encode(), parts, changes, what)
     spans: dict[tuple[int, int], tuple[str, str]] = {}
     number = -1
     for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
@@ -44,6 +47,18 @@ def rewrite(text: str, changes: Mapping[tuple[int, str], tuple[str, str]], *, wh
             raise WorkloadInvalidError(f"{what}: {new[:120]!a} cannot be written there")
         text = f"{text[:start]}{quote}{new}{quote}{text[end:]}"
     return text
+
+
+def _stream(
+    raw: bytes, parts: list[tuple[int, int]], changes: Mapping[tuple[int, str], tuple[str, str]], what: str
+) -> str:
+    """A stream of JSON objects: each by itself."""
+    made, end = [], 0
+    for number, (start, stop) in enumerate(parts):
+        own = {(0, pointer): change for (document, pointer), change in changes.items() if document == number}
+        made += [raw[end:start].decode(), rewrite(raw[start:stop].decode(), own, what=what)]
+        end = stop
+    return "".join([*made, raw[end:].decode()])
 
 
 def _at(node: Any, pointer: str) -> Any:

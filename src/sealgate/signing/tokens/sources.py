@@ -2,12 +2,13 @@
 
 1. What was given: `--identity-token`, a token or the path of a file.
 2. What lies around (unless `--oidc-disable-ambient-providers`): SIGSTORE_ID_TOKEN, the file that cosign reads, the CI around,
-   SPIFFE's file, the service account of a Kubernetes pod.
+   SPIFFE, the service account of a Kubernetes pod.
 3. Somebody signs in: with a browser, with a code on another device, or a service with its secret.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate import limits
@@ -122,7 +123,7 @@ async def _of_provider(
     if provider == "filesystem":
         return _of_file(FILE, FILE, named=named)
     if provider == "spiffe":
-        return _of_spiffe(environ, named=named)
+        return await _of_spiffe(wanted.client_id, environ, named=named)
     if provider == "kubernetes":
         return _of_service_account(wanted.client_id, named=named)
     from sealgate.signing.tokens import ambient
@@ -150,17 +151,20 @@ def _of_file(path: str, what: str, *, named: bool) -> IdentityToken | None:
     return tokens.parse(data.decode("utf-8", "replace"), what=what)
 
 
-def _of_spiffe(environ: Mapping[str, str], *, named: bool) -> IdentityToken | None:
-    """A JWT-SVID in a file, as spiffe-helper writes it. The Workload API itself is not spoken: it is gRPC."""
+async def _of_spiffe(audience: str, environ: Mapping[str, str], *, named: bool) -> IdentityToken | None:
+    """A JWT-SVID: in a file, as spiffe-helper writes it, or from the Workload API."""
     path = environ.get("SEALGATE_SPIFFE_JWT_SVID")
     if path:
         return _of_file(path, "the file of SEALGATE_SPIFFE_JWT_SVID", named=True)
-    if named:
-        raise TokenMissingError(
-            "the SPIFFE Workload API is not spoken here, and SEALGATE_SPIFFE_JWT_SVID names no file",
-            hint=f"let spiffe-helper or `spire-agent api fetch jwt -audience {AUDIENCE}` write a JWT-SVID into a file",
-        )
-    return None
+    from sealgate.signing.tokens import spiffe
+
+    endpoint = environ.get("SPIFFE_ENDPOINT_SOCKET")
+    if not endpoint:
+        # In a place where everybody may write, only if it was asked for.
+        if not named or not os.path.exists(spiffe.DEFAULT.removeprefix("unix://")):
+            return _missing("SPIFFE_ENDPOINT_SOCKET is not set") if named else None
+        endpoint = spiffe.DEFAULT
+    return tokens.parse(await flow.call(lambda: spiffe.fetch(endpoint, audience)), what="the JWT-SVID")
 
 
 def _of_service_account(audience: str, *, named: bool) -> IdentityToken | None:

@@ -1,0 +1,157 @@
+"""Serving: certificates that change while requests are answered, stopping, readiness, and certificates of its own."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import threading
+import time
+
+import pytest
+from cryptography import x509
+
+from admission.place import pod, rule
+from evil_registry.scripts import delay
+from sealgate.admission import certificates
+from sealgate.errors import KeyMaterialError, UsageError
+
+NOW = 1_800_000_000.0
+
+
+def test_a_new_certificate_is_served_without_a_dropped_request(start, scene, signed, authority, tmp_path):
+    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    shutil.copy(start.issued.certificate, certificate)
+    shutil.copy(start.issued.key, key)
+    place = start(rule(signed), tls_cert=str(certificate), tls_key=str(key))
+    old = place.connect()
+    place.ask("/validate", pod(scene.name), connection=old).is_allowed()
+    serial = _serial(old)
+    problems: list[object] = []
+    done = threading.Event()
+
+    def keep_asking():
+        while not done.is_set():
+            try:
+                place.validate(pod(scene.name)).is_allowed()
+            except BaseException as error:  # noqa: BLE001 - any of them is a dropped request
+                problems.append(error)
+
+    asking = threading.Thread(target=keep_asking)
+    asking.start()
+    issued = authority.issue("127.0.0.1", "localhost")
+    shutil.copy(issued.certificate, certificate)  # between the two writes they do not belong together
+    place.running.renew()
+    assert place.metric("sealgate_certificate_load_failures_total") == 1
+    assert b"cannot be used" in place.get("/readyz").body
+    shutil.copy(issued.key, key)
+    place.running.renew()
+    new = place.connect()
+    place.ask("/validate", pod(scene.name), connection=new).is_allowed()
+    assert _serial(new) != serial
+    place.ask("/validate", pod(scene.name), connection=old).is_allowed()  # it goes on with the old one
+    assert _serial(old) == serial
+    certificate.write_text("broken")
+    place.running.renew()
+    place.validate(pod(scene.name)).is_allowed()
+    done.set()
+    asking.join(30)
+    assert not problems
+    assert [line["event"] for line in place.log() if line["event"].startswith("certificate")] == [
+        "certificate-broken", "certificate-changed", "certificate-broken",
+    ]  # fmt: skip
+    old.close()
+    new.close()
+
+
+def _serial(connection):
+    return x509.load_der_x509_certificate(connection.sock.getpeercert(True)).serial_number
+
+
+def test_stopping_lets_what_is_being_answered_end(start, scene, signed):
+    place = start(rule(signed), drain_seconds=1.0)
+    scene.registry.on("GET", "*/referrers/*", delay(1.5))
+    found = []
+    asking = threading.Thread(target=lambda: found.append(place.validate(pod(scene.name), timeout="20s")))
+    asking.start()
+    while not scene.registry.asked("GET", "*/referrers/*"):
+        time.sleep(0.02)
+    place.running.stop()
+    ready = place.get("/readyz")
+    assert (ready.status, b'"draining": true' in ready.body) == (503, True)
+    assert place.get("/healthz").status == 200
+    asking.join(30)
+    found[0].is_allowed()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            place.get("/healthz")
+        except OSError:
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not stop")
+
+
+def test_older_tls_is_not_spoken(place):
+    context = ssl.create_default_context(cafile=None)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    connection = place.connect(context)
+    connection.connect()
+    assert connection.sock.version() in {"TLSv1.2", "TLSv1.3"}
+    connection.close()
+    own = certificates.new_context(None)
+    assert own.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_an_authority_of_its_own_issues_and_says_when_it_is_time(tmp_path):
+    made = certificates.make_authority("sealgate-webhook", now=NOW)
+    pair = certificates.issue(made, ["sealgate.gate.svc", "sealgate.gate.svc.cluster.local"], now=NOW)
+    leaf, above = x509.load_pem_x509_certificates(pair.chain)
+    leaf.verify_directly_issued_by(above)
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["sealgate.gate.svc", "sealgate.gate.svc.cluster.local"]
+    assert above.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 0
+    context = certificates.new_context(None)
+    assert certificates.load(context, pair) == leaf.not_valid_after_utc.timestamp()
+    day = 86_400
+    assert not certificates.is_due(pair.chain, now=NOW)
+    assert not certificates.is_due(pair.chain, now=NOW + 59 * day)
+    assert certificates.is_due(pair.chain, now=NOW + 61 * day)
+    assert certificates.is_due(pair.chain, now=NOW - day)  # a clock that was wrong when it was made
+    assert certificates.is_due(b"nothing", now=NOW)
+    newer = certificates.make_authority("sealgate-webhook", now=NOW + 300 * day)
+    both = certificates.bundle([newer, made], now=NOW + 301 * day)
+    assert both == newer.certificate + made.certificate
+    assert certificates.bundle([newer, made], now=NOW + 366 * day) == newer.certificate
+
+
+def test_pairs_that_do_not_belong_together_leave_the_context_as_it_was():
+    made = certificates.make_authority("a", now=NOW)
+    first = certificates.issue(made, ["a"], now=NOW)
+    second = certificates.issue(made, ["a"], now=NOW)
+    context = certificates.new_context(None)
+    certificates.load(context, first)
+    for pair in (
+        certificates.Pair(first.chain, second.key), certificates.Pair(b"", first.key), certificates.Pair(first.chain, b""),
+        certificates.Pair(first.key, first.chain[:40]),
+    ):  # fmt: skip
+        with pytest.raises(KeyMaterialError) as caught:
+            certificates.load(context, pair)
+        assert caught.value.code == "key-invalid"
+        assert "PRIVATE" not in caught.value.message
+    with pytest.raises(UsageError):
+        certificates.issue(made, [], now=NOW)
+
+
+def test_encrypted_keys_are_refused_and_ask_nobody_for_a_password():
+    from cryptography.hazmat.primitives import serialization
+
+    made = certificates.make_authority("a", now=NOW)
+    pair = certificates.issue(made, ["a"], now=NOW)
+    key = serialization.load_pem_private_key(pair.key, None)
+    locked = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+    )
+    with pytest.raises(KeyMaterialError):
+        certificates.load(certificates.new_context(None), certificates.Pair(pair.chain, locked))
