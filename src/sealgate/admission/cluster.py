@@ -31,7 +31,7 @@ from sealgate.transport import flow
 if TYPE_CHECKING:
     from sealgate.kubernetes.client import Client
     from sealgate.policy.attestors import Settings
-    from sealgate.policy.model import Dialect, NoMatch
+    from sealgate.policy.model import NoMatch
     from sealgate.workloads.workload import Workload
 
 REFERENCE_SECONDS = 15.0
@@ -60,10 +60,6 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("sealgate.dev", "v1alpha1", "policyexceptions", "PolicyException", namespaced=True),
 )
 """What is watched; a kind that the cluster does not have is looked for now and then."""
-
-_DIALECTS: dict[str, Dialect] = {
-    "kyverno.io": "kyverno", "policies.kyverno.io": "kyverno", "policy.sigstore.dev": "sigstore", "sealgate.dev": "sealgate",
-}  # fmt: skip
 
 
 class ObjectKey(NamedTuple):
@@ -316,10 +312,13 @@ class ClusterPolicies:
 def refusal(key: ObjectKey, source: Source, error: SealgateError) -> Rule:
     """What stands in for a policy that never could be read: nothing that it may be about is admitted."""
     static = Static(passes=False, message=f"this policy cannot be read: {error.message}", where="")
+    kyverno = key.group.endswith("kyverno.io")
     return Rule(
         policy=f"{key.namespace}/{key.name}" if key.namespace else key.name, name="", kind=key.kind,
-        dialect=_DIALECTS[key.group], where=source.where, namespace=key.namespace or None, action="enforce",
-        selector=_Everything(), images=("*",), demand=static, digests=Digests(mutate=False),
+        # Our own patterns name a registry always; `**` of the other dialect is every image, and what nothing matches is denied too.
+        dialect="kyverno" if kyverno else "sigstore", where=source.where, namespace=key.namespace or None,
+        action="enforce", selector=_Everything(), images=("*" if kyverno else "**",), demand=static,
+        digests=Digests(mutate=False),
     )  # fmt: skip
 
 

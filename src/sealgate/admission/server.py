@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from sealgate.admission.metrics import Metrics
     from sealgate.admission.registries import Registries
     from sealgate.admission.standing import Standing
+    from sealgate.admission.standing_cluster import ClusterStanding
     from sealgate.admission.webhook import Settings as WebhookSettings
     from sealgate.transport.proxy import Proxies
 
@@ -84,7 +85,7 @@ class Settings(NamedTuple):
 class Parts(NamedTuple):
     """What the webhook is made of."""
 
-    standing: Standing
+    standing: Standing | ClusterStanding
     registries: Registries
     cache: Cache
     metrics: Metrics

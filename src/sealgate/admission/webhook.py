@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sealgate.admission.metrics import Metrics
     from sealgate.admission.review import Review
     from sealgate.admission.standing import Force, Standing
+    from sealgate.admission.standing_cluster import ClusterStanding
     from sealgate.digest import Digest
     from sealgate.policy.evaluate import Placed
     from sealgate.transport.message import Request, Response
@@ -72,7 +73,7 @@ class Webhook:
     """Answers reviews."""
 
     def __init__(
-        self, standing: Standing, shared: Shared, settings: Settings, metrics: Metrics, journal: Journal, *,
+        self, standing: Standing | ClusterStanding, shared: Shared, settings: Settings, metrics: Metrics, journal: Journal, *,
         clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self.standing = standing

@@ -13,16 +13,22 @@ from sealgate.errors import UsageError
 if TYPE_CHECKING:
     from sealgate.admission.server import Parts, Settings
     from sealgate.admission.standing import Loaded
+    from sealgate.admission.standing_cluster import ClusterStanding
     from sealgate.admission.webhook import Own
     from sealgate.cli.context import Context
     from sealgate.oci.host import RegistrySettings
 
+CLUSTER = "cluster:"
+"""`--policies cluster:`: those of the cluster."""
 HELP = "Judge what a cluster is about to run: a webhook for the Kubernetes API server, by the policies and the engine of `gate`."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`serve` and its options."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="serve")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="serve | install | uninstall")
+    from sealgate.cli import admission_install
+
+    admission_install.add_arguments(commands)
     serve = commands.add_parser(
         "serve",
         description="Answer AdmissionReviews at /mutate (writes the digests that were verified) and /validate (verifies, and "
@@ -50,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="and whose certificate has this common name (repeatable)",
     )  # fmt: skip
     add_flag(serve, "--insecure-http", help="speak plain HTTP, on loopback only")
+    admission_install.add_cluster_arguments(serve)
+    serve.add_argument(
+        "--allow-namespace", action="append", default=[], metavar="NAME",
+        help="with --policies cluster:, a further namespace whose Secrets policies of the whole cluster may name (repeatable)",
+    )  # fmt: skip
     serve.add_argument("--port-file", metavar="FILE", help="write the port to FILE when requests are taken")
     serve.add_argument(
         "--mutate", choices=("pods", "all"), default="all",
@@ -101,6 +112,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Serve, install or uninstall."""
+    if arguments.action == "serve":
+        return _serve(arguments, context)
+    from sealgate.cli import admission_install
+
+    return admission_install.run(arguments, context)
+
+
+def _serve(arguments: argparse.Namespace, context: Context) -> int:
     """Serve until a signal comes. Says on stderr where, and what is asked for; the log goes to stdout."""
     from sealgate.admission import server
 
@@ -150,7 +170,11 @@ def prepared(arguments: argparse.Namespace, context: Context) -> tuple[Settings,
         raise UsageError("--exempt-namespace needs a name")
     watched = [*arguments.policies, *(each for each in (arguments.trusted_root, arguments.deny) if each)]
     stance: list[str] = []
-    standing = Standing(watched, lambda: _load(arguments, context, stance))
+    standing: Standing | ClusterStanding
+    if CLUSTER in arguments.policies:
+        standing = _of_cluster(arguments, context, stance)
+    else:
+        standing = Standing(watched, lambda: _load(arguments, context, stance))
     cache = CacheSettings(
         accepted_seconds=arguments.cache_accepted, refused_seconds=arguments.cache_refused,
         tag_seconds=arguments.cache_tags, known_good_seconds=arguments.known_good, entries=arguments.cache_entries,
@@ -181,6 +205,28 @@ def _load(arguments: argparse.Namespace, context: Context, stance: list[str]) ->
     sources = policies.read_all(arguments.policies)
     loaded = policies.of_sources(sources, found, home=arguments.policy_namespace, no_match=arguments.no_match)
     return Loaded(loaded, policies.namespaces(sources))
+
+
+def _of_cluster(arguments: argparse.Namespace, context: Context, stance: list[str]) -> ClusterStanding:
+    """Policies of the cluster, watched."""
+    from sealgate.admission.cluster import ClusterPolicies
+    from sealgate.admission.standing_cluster import ClusterStanding
+    from sealgate.cli.admission_install import cluster_of
+    from sealgate.kubernetes.client import Client
+    from sealgate.transport.http import HttpClient
+
+    if arguments.policies != [CLUSTER]:
+        raise UsageError(f"{CLUSTER} stands alone", hint="policies come from the cluster or from files")
+    found = context.run(settings_of(arguments, context))
+    stance[:] = [_stance(arguments.tlog, has_logs=found.root is not None and bool(found.root.logs))]
+    client = Client(cluster_of(arguments, context))
+    return ClusterStanding(
+        lambda changed: ClusterPolicies(
+            client, found, home=arguments.policy_namespace, allowed=arguments.allow_namespace, no_match=arguments.no_match,
+            changed=changed,
+        ),
+        sender=HttpClient().send, seconds=60.0,
+    )  # fmt: skip
 
 
 def _stance(tlog: str, *, has_logs: bool) -> str:

@@ -1,0 +1,93 @@
+"""Putting the webhook into a cluster, and taking it out: in the order that never leaves the cluster waiting for nobody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sealgate.admission import manifests
+from sealgate.errors import ClusterUnavailableError
+from sealgate.kubernetes.resource import NAMESPACE, SERVICE_ACCOUNT, Resource
+from sealgate.transport import flow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sealgate.admission.manifests import Options
+    from sealgate.kubernetes.client import Client
+
+_RBAC = "rbac.authorization.k8s.io"
+DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment", namespaced=True)
+RESOURCES = {
+    each.kind: each
+    for each in (
+        Resource(
+            "admissionregistration.k8s.io",
+            "v1",
+            "mutatingwebhookconfigurations",
+            "MutatingWebhookConfiguration",
+            namespaced=False,
+        ),
+        Resource(
+            "admissionregistration.k8s.io",
+            "v1",
+            "validatingwebhookconfigurations",
+            "ValidatingWebhookConfiguration",
+            namespaced=False,
+        ),
+        Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", namespaced=True),
+        Resource("", "v1", "services", "Service", namespaced=True),
+        DEPLOYMENT,
+        Resource(_RBAC, "v1", "rolebindings", "RoleBinding", namespaced=True),
+        Resource(_RBAC, "v1", "roles", "Role", namespaced=True),
+        Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
+        Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False),
+        SERVICE_ACCOUNT,
+        NAMESPACE,
+    )
+}
+"""In the order in which they are removed."""
+
+
+async def install(client: Client, options: Options, *, say: Callable[[str], object], seconds: float = 150.0) -> None:
+    """Apply everything, wait for all replicas, register. Raises `ClusterUnavailableError` when they do not become ready."""
+    for document in manifests.before(options):
+        await _apply(client, document)
+        say(f"applied {document['kind']} {document['metadata']['name']}")
+    end = await flow.now() + seconds
+    while not await _is_ready(client, options):
+        if await flow.now() >= end:
+            raise ClusterUnavailableError(
+                f"the replicas in {options.namespace} are not ready, so the webhook is not registered",
+                hint=f"kubectl -n {options.namespace} describe pods; the Secret {manifests.TLS_SECRET} must be there",
+            )
+        await flow.sleep(2.0)
+    for document in manifests.registration(options):
+        await _apply(client, document)
+        say(f"registered {document['kind']} {document['metadata']['name']}")
+
+
+async def remove(client: Client, *, namespace: str) -> list[str]:
+    """Remove everything but the namespace, which may hold what is not ours; the registration first. What was removed."""
+    gone = []
+    for resource in RESOURCES.values():
+        if resource is NAMESPACE:
+            continue
+        if await client.delete(resource, namespace if resource.namespaced else None, manifests.NAME):
+            gone.append(resource.title(namespace if resource.namespaced else None, manifests.NAME))
+    return gone
+
+
+async def _apply(client: Client, document: dict[str, Any]) -> None:
+    resource = RESOURCES[document["kind"]]
+    metadata = document["metadata"]
+    await client.apply(resource, metadata.get("namespace"), metadata["name"], document, force=True)
+
+
+async def _is_ready(client: Client, options: Options) -> bool:
+    found = await client.get(DEPLOYMENT, options.namespace, manifests.NAME)
+    status, metadata = found.get("status") or {}, found["metadata"]
+    return (
+        status.get("observedGeneration") == metadata.get("generation")
+        and status.get("updatedReplicas") == options.replicas
+        and status.get("readyReplicas") == options.replicas
+    )
