@@ -60,6 +60,7 @@
     │   ├── SigningConfigInvalidError signing-config-invalid   15   a signing_config.json, as above
     │   ├── TrustUpdateError          trust-update-invalid     15   what a TUF repository served does not verify
     │   │   └── TrustUpdateExpiredError   trust-update-expired      it did, once
+    │   ├── PullSecretError           pull-secret-invalid       1   a Secret with credentials that cannot be read
     │   ├── ClusterAnswerError        cluster-answer-invalid    1   the Kubernetes API answers something else
     │   └── LimitError                limit-exceeded
     ├── KeyMaterialError              key-invalid              15   missing, malformed or expired trust material
@@ -705,6 +706,12 @@ class ClusterRefusedError(SealgateError):
     """The Kubernetes API does not take what it was given."""
 
     code = "cluster-refused"
+
+
+class PullSecretError(ContentError):
+    """A Secret with credentials of registries that cannot be read."""
+
+    code = "pull-secret-invalid"
 
 
 class AbortedError(SealgateError):

@@ -213,6 +213,8 @@ KUBECONFIG_BYTES = 1024 * 1024
 EXEC_SECONDS = 30.0
 """How long a credential plugin of a kubeconfig may take."""
 CLUSTER_TOKEN_BYTES = 64 * 1024
+PULL_SECRETS = 32
+"""Pull secrets of one pod and its service account."""
 POLICY_REFERENCES = 2000
 """Secrets and ConfigMaps that policies of a cluster refer to."""
 

@@ -6,8 +6,8 @@ import base64
 import time
 
 import pytest
-from kubernetes.fake_api_server import FakeApiServer
 
+from kubernetes.fake_api_server import FakeApiServer
 from sealgate.admission.cluster import RESOURCES, ClusterPolicies
 from sealgate.admission.standing_cluster import ClusterStanding
 from sealgate.errors import UnavailableError

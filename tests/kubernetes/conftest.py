@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from kubernetes.fake_api_server import FakeApiServer
 
+from kubernetes.fake_api_server import FakeApiServer
 from sealgate.kubernetes.client import Client, Cluster
 from sealgate.transport.message import Tls, Url
 
