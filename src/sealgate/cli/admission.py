@@ -25,7 +25,7 @@ HELP = "Judge what a cluster is about to run: a webhook for the Kubernetes API s
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`serve` and its options."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="serve | install | uninstall")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="serve | install | uninstall | image")
     from sealgate.cli import admission_install
 
     admission_install.add_arguments(commands)

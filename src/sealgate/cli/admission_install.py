@@ -89,7 +89,12 @@ def cluster_of(arguments: argparse.Namespace, context: Context) -> Cluster:
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
-    """Print, apply or remove."""
+    """Print, apply or remove; or write the image."""
+    if arguments.action == "image":
+        from sealgate.admission import image
+
+        context.out(image.write(arguments.layout, tag=arguments.tag))
+        return 0
     from sealgate.admission import installation
     from sealgate.kubernetes.client import Client
 
