@@ -80,11 +80,12 @@ def webhook(api_server, sealgate, scene, authority, tmp_path):
 
     def start() -> str:
         port = tmp_path / f"port-{len(started)}"
-        process = sealgate.popen(
-            "admission", "serve", "--policies", "cluster:", "--kubeconfig", api_server.kubeconfig, "--listen", listen[0],
-            "--tls-cert", serving.certificate, "--tls-key", serving.key, "--port-file", port, "--allow-local-registries",
-            stderr=(tmp_path / f"err-{len(started)}").open("wb"),
-        )  # fmt: skip
+        with (tmp_path / f"err-{len(started)}").open("wb") as err:
+            process = sealgate.popen(
+                "admission", "serve", "--policies", "cluster:", "--kubeconfig", api_server.kubeconfig, "--listen", listen[0],
+                "--tls-cert", serving.certificate, "--tls-key", serving.key, "--port-file", port, "--allow-local-registries",
+                stderr=err,
+            )  # fmt: skip
         started.append(process)
         end = time.monotonic() + 60
         while not (port.is_file() and port.read_text(encoding="utf-8")):
@@ -116,7 +117,7 @@ def webhook(api_server, sealgate, scene, authority, tmp_path):
     for process in started:
         if process.poll() is None:
             process.terminate()
-            process.wait(30)
+        process.communicate(timeout=30)
 
 
 def test_what_is_signed_runs_by_its_digest_and_nothing_else_does(api_server, webhook, scene):
