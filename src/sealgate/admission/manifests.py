@@ -160,6 +160,8 @@ def _deployment(options: Options) -> dict[str, Any]:
         "--tls-cert", "/tls/tls.crt", "--tls-key", "/tls/tls.key", "--drain", "10", "--review-timeout", str(options.seconds),
         "--own-image", f"{options.namespace}@{reference.parse(options.image).digest}",
     ]  # fmt: skip
+    if options.pull_secrets:
+        arguments.append("--pull-secrets")
     probe = {"scheme": "HTTPS", "port": PORT}
     container = {
         "name": NAME,

@@ -2,7 +2,9 @@
 
 What a tenant wrote counts for that tenant's reviews alone: each namespace and set of Secrets is a scope of its own, and the
 scope is part of what verdicts are kept under. The operator's own credentials are never sent to a registry because a tenant
-named it (K16): they stand in a scope of their own, for the registries that the operator configured.
+named it (K16): they are for the registries that the operator configured, and there where a pod has none of its own.
+
+Secrets are read for each review, by name, and never kept: one that was withdrawn counts no more.
 
 Sources: Kubernetes, "Pull an Image from a Private Registry"; kubernetes.io/dockerconfigjson.
 """
@@ -14,14 +16,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sealgate import limits, strictjson
+from sealgate.admission.registries import OPERATOR, Scope
 from sealgate.errors import ClusterMissingError, ContentError, InvalidReferenceError, PullSecretError
 from sealgate.evidence import base64
 from sealgate.kubernetes.resource import SECRET, SERVICE_ACCOUNT
 from sealgate.oci.credentials import Credentials
 from sealgate.oci.reference import parse_registry
+from sealgate.workloads import kubernetes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sealgate.kubernetes.client import Client
+    from sealgate.workloads.workload import Workload
 
 _FORMS = {"kubernetes.io/dockerconfigjson": ".dockerconfigjson", "kubernetes.io/dockercfg": ".dockercfg"}
 
@@ -38,12 +45,39 @@ class PullSecrets:
                 told.update(len(part).to_bytes(4) + part.encode())
         self.scope = f"{namespace}/{told.hexdigest()}"
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def lookup(self, registry: str, repository: str) -> Credentials | None:
         """Credentials of a repository of a canonical registry; None: anonymous."""
         for host, path, credentials in self._entries:
             if host == registry and (not path or repository == path or repository.startswith(f"{path}/")):
                 return credentials
         return None
+
+
+class Scopes:
+    """`registries.Scopes` by the pull secrets of the namespace that the request is about."""
+
+    def __init__(self, client: Client, operator: Callable[[str, str], Credentials | None] | None) -> None:
+        """`operator`: the operator's credentials, as `RegistrySettings.credentials`."""
+        self._client = client
+        self._operator = operator
+
+    async def __call__(self, workload: Workload, /) -> Scope:
+        """The scope of a workload; the operator's where its namespace has no pull secrets for it, or it belongs to none."""
+        if not workload.namespace:
+            return OPERATOR
+        found = await of_pod(self._client, workload.namespace, kubernetes.pod_spec(workload))
+        if not len(found):
+            return OPERATOR
+        operator = self._operator
+
+        def lookup(registry: str, repository: str) -> Credentials | None:
+            own = found.lookup(registry, repository)
+            return own if own is not None or operator is None else operator(registry, repository)
+
+        return Scope(found.scope, lookup)
 
 
 async def of_pod(client: Client, namespace: str, spec: Mapping[str, Any]) -> PullSecrets:

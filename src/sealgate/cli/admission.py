@@ -11,6 +11,7 @@ from sealgate.cli.registries import add_registry_arguments, session
 from sealgate.errors import UsageError
 
 if TYPE_CHECKING:
+    from sealgate.admission.registries import Registries
     from sealgate.admission.server import Parts, Settings
     from sealgate.admission.standing import Loaded
     from sealgate.admission.standing_cluster import ClusterStanding
@@ -108,6 +109,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a directory with docker's config.json, for credentials (as DOCKER_CONFIG)",
     )
+    add_flag(
+        group,
+        "--pull-secrets",
+        help="ask for the images of a pod with the pull secrets of its own namespace: the pod's and its service account's",
+    )
     add_flag(group, "--allow-local-registries", help="ask registries on this machine and at link-local addresses too")
 
 
@@ -156,7 +162,6 @@ def prepared(arguments: argparse.Namespace, context: Context) -> tuple[Settings,
     from sealgate.admission.cache import Settings as CacheSettings
     from sealgate.admission.journal import Journal
     from sealgate.admission.metrics import Metrics
-    from sealgate.admission.registries import Registries
     from sealgate.admission.standing import Standing
     from sealgate.admission.webhook import Settings as WebhookSettings
 
@@ -185,8 +190,13 @@ def prepared(arguments: argparse.Namespace, context: Context) -> tuple[Settings,
         own=tuple(_own(each) for each in arguments.own_image),
     )
     parts = server.Parts(
-        standing, Registries(_registries(arguments, context)), Cache(cache), Metrics(), Journal(context.stdout), webhook,
-    )  # fmt: skip
+        standing,
+        _registries(arguments, context),
+        Cache(cache),
+        Metrics(),
+        Journal(context.stdout),
+        webhook,
+    )
     settings = server.Settings(
         listen=arguments.listen, tls_cert=arguments.tls_cert, tls_key=arguments.tls_key, client_ca=arguments.client_ca,
         client_names=frozenset(arguments.client_name), insecure_http=arguments.insecure_http,
@@ -245,7 +255,20 @@ def _stance(tlog: str, *, has_logs: bool) -> str:
     )
 
 
-def _registries(arguments: argparse.Namespace, context: Context) -> RegistrySettings:
+def _registries(arguments: argparse.Namespace, context: Context) -> Registries:
+    from sealgate.admission.registries import Registries
+
+    settings = _registry_settings(arguments, context)
+    if not arguments.pull_secrets:
+        return Registries(settings)
+    from sealgate.admission.pullsecrets import Scopes
+    from sealgate.cli.admission_install import cluster_of
+    from sealgate.kubernetes.client import Client
+
+    return Registries(settings, Scopes(Client(cluster_of(arguments, context)), settings.credentials))
+
+
+def _registry_settings(arguments: argparse.Namespace, context: Context) -> RegistrySettings:
     settings = session(arguments, context).settings
     if arguments.registry_config is not None:
         import os
