@@ -213,6 +213,8 @@ KUBECONFIG_BYTES = 1024 * 1024
 EXEC_SECONDS = 30.0
 """How long a credential plugin of a kubeconfig may take."""
 CLUSTER_TOKEN_BYTES = 64 * 1024
+REPORTS = 32
+"""Conditions and Events that are written at a time."""
 PULL_SECRETS = 32
 """Pull secrets of one pod and its service account."""
 POLICY_REFERENCES = 2000

@@ -33,12 +33,12 @@ def fake():
 
 @pytest.fixture
 def start(fake):
-    def begin(*, seconds: float = 20, allowed=()) -> ClusterStanding:
+    def begin(*, seconds: float = 20, allowed=(), reporter=lambda _: None) -> ClusterStanding:
         client = Client(Cluster(Url("http", "127.0.0.1", fake.port, "/"), Tls()))
         return ClusterStanding(
             lambda changed: ClusterPolicies(
                 client, Settings(), home="home", allowed=allowed, no_match=None, changed=changed, watch_seconds=1,
-                reference_seconds=0.3,
+                reference_seconds=0.3, reporter=reporter(client),
             ),
             sender=HttpClient().send, seconds=seconds,
         )  # fmt: skip
@@ -142,6 +142,20 @@ def test_a_secret_is_fetched_and_one_that_vanishes_unloads_nothing(fake, start, 
     assert rules(standing) == {"one": "registry.example/*"}
     fake.put(SECRETS, secret("home", key))
     until(standing, lambda: standing.broken is None)
+
+
+def test_X13_the_cluster_is_told_which_policy_cannot_be_read(fake, start, key):
+    from sealgate.admission.reporting import Reporter
+
+    events = "/api/v1/events"
+    fake.serve(events)
+    fake.put(CLUSTER_POLICIES, {"metadata": {"name": "one"}, "spec": {"rulez": []}})
+    fake.put(CLUSTER_POLICIES, policy("two", key))
+    standing = start(reporter=lambda client: Reporter(client, clock=time.time))
+    until(standing, lambda: fake.served[events])
+    [event] = fake.served[events].values()
+    assert (event["involvedObject"]["name"], event["metadata"]["namespace"]) == ("one", "default")
+    assert "spec.rules is empty [policy-invalid]" in event["message"]
 
 
 @pytest.mark.parametrize(("namespace", "where", "good"), [(None, "kube-system", "home"), ("team", "home", "team")])

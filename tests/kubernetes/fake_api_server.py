@@ -20,6 +20,10 @@ class FakeApiServer:
         """Watches from an older version get 410."""
         self.refuse: dict[str, int] = {}
         """path → status"""
+        self.wrote: list[tuple[str, str, dict]] = []
+        """method, path and body of what was written."""
+        self.lose: list[tuple[str, dict]] = []
+        """(path, object) that somebody else writes just before the next write."""
         self._version = 1
         self._log: list[tuple[int, str, dict]] = []
         self._changed = threading.Condition()
@@ -31,6 +35,15 @@ class FakeApiServer:
 
             def do_GET(self) -> None:
                 fake._answer(self)
+
+            def do_POST(self) -> None:
+                fake._write(self)
+
+            def do_PUT(self) -> None:
+                fake._write(self)
+
+            def do_PATCH(self) -> None:
+                fake._write(self)
 
             def log_message(self, *_) -> None:
                 pass
@@ -58,8 +71,7 @@ class FakeApiServer:
             objects = self.served.setdefault(path, {})
             metadata = document["metadata"]
             key = (metadata.get("namespace", ""), metadata["name"])
-            self._tell(path, "MODIFIED" if key in objects else "ADDED", document)
-            objects[key] = document
+            objects[key] = self._tell(path, "MODIFIED" if key in objects else "ADDED", document)
 
     def drop(self, path: str, name: str, namespace: str = "") -> None:
         with self._changed:
@@ -74,11 +86,59 @@ class FakeApiServer:
             self._log.append((self._version, "", {"type": "END"}))
             self._changed.notify_all()
 
-    def _tell(self, path: str, kind: str, document: dict) -> None:
+    def get(self, path: str, name: str, namespace: str = "") -> dict | None:
+        """What there is now."""
+        return self.served.get(path, {}).get((namespace, name))
+
+    def _tell(self, path: str, kind: str, document: dict) -> dict:
         self._version += 1
         metadata = {**document["metadata"], "resourceVersion": str(self._version)}
-        self._log.append((self._version, path, {"type": kind, "object": {**document, "metadata": metadata}}))
+        told = {**document, "metadata": metadata}
+        self._log.append((self._version, path, {"type": kind, "object": told}))
         self._changed.notify_all()
+        return told
+
+    def _write(self, handler) -> None:
+        """Create, replace or merge, with the check of `resourceVersion`; a status is merged as everything else."""
+        where = urlsplit(handler.path).path
+        body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        self.requests.append((handler.command, where, {}))
+        if where in self.refuse:
+            self._send(
+                handler, self.refuse[where], {"kind": "Status", "message": "told to", "code": self.refuse[where]}
+            )
+            return
+        while self.lose:
+            self.put(*self.lose.pop(0))
+        with self._changed:
+            if handler.command == "POST":
+                namespace = body["metadata"].get("namespace", "")
+                path = where.replace(f"/namespaces/{namespace}", "", 1) if namespace else where
+                found = (path, (namespace, body["metadata"]["name"]))
+                status = 409 if found[1] in self.served.get(path, {}) else 201
+            else:
+                found = self._find(where.removesuffix("/status"))
+                status = 200 if found is not None else 404
+            if found is not None and status == 200:
+                before = self.served[found[0]][found[1]]
+                wanted = body.get("metadata", {}).get("resourceVersion")
+                if wanted is not None and wanted != before["metadata"]["resourceVersion"]:
+                    status = 409
+                elif handler.command == "PATCH":
+                    body = _merged(before, body)
+            answer = {"kind": "Status", "message": "no", "code": status}
+            if status < 400:
+                self.wrote.append((handler.command, where, body))
+                self.put(found[0], body)
+                answer = self.served[found[0]][found[1]]
+        self._send(handler, status, answer)
+
+    def _find(self, where: str) -> tuple[str, tuple[str, str]] | None:
+        for path, objects in self.served.items():
+            for namespace, name in objects:
+                if self._object_path(path, namespace, name) == where:
+                    return path, (namespace, name)
+        return None
 
     def _answer(self, handler) -> None:
         split = urlsplit(handler.path)
@@ -152,3 +212,16 @@ class FakeApiServer:
         handler.send_header("Content-Length", str(len(raw)))
         handler.end_headers()
         handler.wfile.write(raw)
+
+
+def _merged(value, change):
+    """RFC 7396."""
+    if not isinstance(change, dict):
+        return change
+    found = dict(value) if isinstance(value, dict) else {}
+    for name, each in change.items():
+        if each is None:
+            found.pop(name, None)
+        else:
+            found[name] = _merged(found.get(name), each)
+    return found

@@ -12,11 +12,13 @@ They are looked at again every `REFERENCE_SECONDS`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits
+from sealgate.admission.reporting import State
 from sealgate.admission.standing import Force
 from sealgate.errors import ClusterMissingError, PolicyInvalidError, SealgateError
 from sealgate.evidence import base64
@@ -29,6 +31,7 @@ from sealgate.policy.reading import Context, Loaded, Source
 from sealgate.transport import flow
 
 if TYPE_CHECKING:
+    from sealgate.admission.reporting import Reporter
     from sealgate.kubernetes.client import Client
     from sealgate.policy.attestors import Settings
     from sealgate.policy.model import NoMatch
@@ -57,7 +60,7 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("policy.sigstore.dev", "v1alpha1", "trustroots", "TrustRoot", namespaced=False),
     Resource("sealgate.dev", "v1alpha1", "clusterimagepolicies", "ClusterImagePolicy", namespaced=False),
     Resource("sealgate.dev", "v1alpha1", "imagepolicies", "ImagePolicy", namespaced=True),
-    Resource("sealgate.dev", "v1alpha1", "policyexceptions", "PolicyException", namespaced=True),
+    Resource("sealgate.dev", "v1alpha1", "policyexceptions", "PolicyException", namespaced=False),
 )
 """What is watched; a kind that the cluster does not have is looked for now and then."""
 
@@ -158,9 +161,12 @@ class ClusterPolicies:
     def __init__(
         self, client: Client, settings: Settings, *, home: str, allowed: Iterable[str], no_match: NoMatch | None,
         changed: Callable[[ClusterPolicies], object] = lambda _: None, watch_seconds: int = limits.WATCH_SECONDS,
-        reference_seconds: float = REFERENCE_SECONDS,
+        reference_seconds: float = REFERENCE_SECONDS, reporter: Reporter | None = None,
     ) -> None:  # fmt: skip
-        """`home`: where policies of the whole cluster have their Secrets; `allowed`: further namespaces that they may name."""
+        """`home`: where policies of the whole cluster have their Secrets; `allowed`: further namespaces that they may name.
+
+        `reporter`: tells the cluster which of them can be read; None: nobody is told there.
+        """
         self.force: Force | None = None
         """None: not everything was listed yet, and nothing may be admitted."""
         self.broken: dict[ObjectKey, SealgateError] = {}
@@ -171,6 +177,7 @@ class ClusterPolicies:
         self._allowed = frozenset({home, *allowed})
         self._no_match = no_match
         self._told = changed
+        self._reporter = reporter
         self._reference_seconds = reference_seconds
         self._dirty = True
         self._read: dict[ObjectKey, _Read] = {}
@@ -201,6 +208,8 @@ class ClusterPolicies:
         """Watch, and put into force what changed."""
         watched = [*self._informers, self._namespaces]
         tasks = [await flow.spawn(each.run()) for each in watched]
+        if self._reporter is not None:
+            tasks.append(await flow.spawn(self._reporter.run()))
         due = await flow.now() + self._reference_seconds
         try:
             while True:
@@ -266,7 +275,16 @@ class ClusterPolicies:
         )
         namespaces = {key.name: found for key, found in self._namespaces.objects().items()}
         self.force = Force(Index(policies), namespaces, (before.generation if before is not None else 0) + 1)
+        if self._reporter is not None:
+            self._reporter.set(self._states(sources))
         self._told(self)
+
+    def _states(self, sources: Mapping[ObjectKey, Source]) -> dict[object, State]:
+        resources = {(each.group, each.kind): each for each in RESOURCES}
+        return {
+            key: State(resources[key.group, key.kind], key.namespace, key.name, _writing(source), self._read[key].error)
+            for key, source in sources.items()
+        }
 
     def _sources(self) -> dict[ObjectKey, Source]:
         found = {}
@@ -320,6 +338,11 @@ def refusal(key: ObjectKey, source: Source, error: SealgateError) -> Rule:
         action="enforce", selector=_Everything(), images=("*" if kyverno else "**",), demand=static,
         digests=Digests(mutate=False),
     )  # fmt: skip
+
+
+def _writing(source: Source) -> str:
+    """Tells one writing of an object from another."""
+    return hashlib.sha256(json.dumps(source.document, sort_keys=True).encode()).hexdigest()
 
 
 def _policy(document: dict[str, Any]) -> dict[str, Any]:

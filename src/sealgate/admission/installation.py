@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _RBAC = "rbac.authorization.k8s.io"
 DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment", namespaced=True)
+DEFINITION = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
 RESOURCES = {
     each.kind: each
     for each in (
@@ -43,6 +46,7 @@ RESOURCES = {
         Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False),
         SERVICE_ACCOUNT,
         NAMESPACE,
+        DEFINITION,
     )
 }
 """In the order in which they are removed."""
@@ -67,10 +71,12 @@ async def install(client: Client, options: Options, *, say: Callable[[str], obje
 
 
 async def remove(client: Client, *, namespace: str) -> list[str]:
-    """Remove everything but the namespace, which may hold what is not ours; the registration first. What was removed."""
+    """Remove everything but the namespace, which may hold what is not ours, and the definitions, with which all policies of
+    their kind would go; the registration first. What was removed.
+    """
     gone = []
     for resource in RESOURCES.values():
-        if resource is NAMESPACE:
+        if resource in {NAMESPACE, DEFINITION}:
             continue
         if await client.delete(resource, namespace if resource.namespaced else None, manifests.NAME):
             gone.append(resource.title(namespace if resource.namespaced else None, manifests.NAME))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 from typing import Any, NamedTuple
 
+from sealgate.admission import definitions
 from sealgate.errors import SealgateError, UsageError
 from sealgate.oci import reference
 
@@ -90,6 +91,7 @@ def before(options: Options) -> list[dict[str, Any]]:
     """Everything but the registration."""
     check(options)
     return [
+        *definitions.documents(),
         _namespace(options),
         _account(options),
         *_roles(options),
@@ -129,23 +131,31 @@ def _account(options: Options) -> dict[str, Any]:
 
 
 def _roles(options: Options) -> list[dict[str, Any]]:
-    """Least privilege: policies and namespaces are watched, Secrets and ConfigMaps read by name in its own namespace only."""
+    """Least privilege: policies and namespaces are watched, Secrets and ConfigMaps read by name in its own namespace only.
+
+    Written is the status of our own policies, and Events.
+    """
     watched = [
         {"apiGroups": [group], "resources": list(names), "verbs": ["get", "list", "watch"]} for group, names in POLICIES
     ]
     rules = [*watched, {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]}]
+    own = [name for group, names in POLICIES if group == definitions.GROUP for name in names]
+    rules += [
+        {"apiGroups": [definitions.GROUP], "resources": [f"{name}/status" for name in own], "verbs": ["patch"]},
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+    ]
     if options.pull_secrets:
         rules.append({"apiGroups": [""], "resources": ["secrets", "serviceaccounts"], "verbs": ["get"]})
     group = "rbac.authorization.k8s.io"
     subject = {"kind": "ServiceAccount", "name": NAME, "namespace": options.namespace}
-    own = [{"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get"]}]
+    inside = [{"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get"]}]
     return [
         {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": _meta(options, namespaced=False), "rules": rules},
         {
             "apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": _meta(options, namespaced=False),
             "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": NAME}, "subjects": [subject],
         },
-        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": _meta(options), "rules": own},
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": _meta(options), "rules": inside},
         {
             "apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": _meta(options),
             "roleRef": {"apiGroup": group, "kind": "Role", "name": NAME}, "subjects": [subject],

@@ -219,7 +219,10 @@ def _load(arguments: argparse.Namespace, context: Context, stance: list[str]) ->
 
 def _of_cluster(arguments: argparse.Namespace, context: Context, stance: list[str]) -> ClusterStanding:
     """Policies of the cluster, watched."""
+    import time
+
     from sealgate.admission.cluster import ClusterPolicies
+    from sealgate.admission.reporting import Reporter
     from sealgate.admission.standing_cluster import ClusterStanding
     from sealgate.cli.admission_install import cluster_of
     from sealgate.kubernetes.client import Client
@@ -233,7 +236,7 @@ def _of_cluster(arguments: argparse.Namespace, context: Context, stance: list[st
     return ClusterStanding(
         lambda changed: ClusterPolicies(
             client, found, home=arguments.policy_namespace, allowed=arguments.allow_namespace, no_match=arguments.no_match,
-            changed=changed,
+            changed=changed, reporter=Reporter(client, clock=time.time),
         ),
         sender=HttpClient().send, seconds=60.0,
     )  # fmt: skip
