@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from sealgate.admission import server
 from sealgate.admission.cache import Cache
 from sealgate.admission.cache import Settings as CacheSettings
+from sealgate.admission.issuing import OwnCertificate
 from sealgate.admission.journal import Journal
 from sealgate.admission.metrics import Metrics
 from sealgate.admission.registries import Registries, Scopes
@@ -201,7 +202,7 @@ class Start:
         self, *rules: Rule, webhook: WebhookSettings | None = None, cache: CacheSettings | None = None,
         load: Callable[[], Loaded] | None = None, paths: tuple[str, ...] = (), registry: RegistrySettings | None = None,
         policies: Policies | None = None, namespaces: dict[str, dict[str, str]] | None = None,
-        scopes: Scopes | None = None, **settings: Any,
+        scopes: Scopes | None = None, certificate: OwnCertificate | None = None, **settings: Any,
     ) -> Place:  # fmt: skip
         """A webhook with these rules."""
         loaded = Loaded(policies or Policies(rules), namespaces or {})
@@ -214,6 +215,7 @@ class Start:
             Metrics(),
             Journal(log),
             webhook or WebhookSettings(),
+            certificate=certificate,
             clock=clock,
         )
         values: dict[str, Any] = {

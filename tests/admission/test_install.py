@@ -122,7 +122,24 @@ def test_the_registration_is_printed_last(sealgate, tmp_path, authority):
     assert len(kinds) == 14
 
 
-def test_nobody_to_believe_is_refused(sealgate):
-    done = sealgate("admission", "install", "--image", OPTIONS.image)
-    assert done.returncode == 2
-    assert "--ca-bundle" in done.stderr
+def test_without_an_authority_the_webhook_makes_its_own_and_may_write_nothing_else(sealgate):
+    done = sealgate("admission", "install", "--image", OPTIONS.image, check=True)
+    documents = list(yaml.safe_load_all(done.stdout))
+    [secret] = [each for each in documents if each["kind"] == "Secret"]
+    assert secret["metadata"]["name"] == "sealgate-serving"
+    assert "data" not in secret
+    [deployment] = [each for each in documents if each["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    assert "sealgate/sealgate-serving" in pod["containers"][0]["args"]
+    assert [each["name"] for each in pod["volumes"]] == ["tmp"]
+    writing = [
+        (rule["resources"], rule.get("resourceNames"))
+        for each in documents
+        if each["kind"] in {"Role", "ClusterRole"}
+        for rule in each["rules"]
+        if set(rule["verbs"]) & {"update", "delete", "*"}
+    ]
+    registered = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"]
+    assert writing == [(registered, ["sealgate"]), (["secrets"], ["sealgate-serving"])]
+    both = ("--ca-bundle", "/dev/null", "--cert-manager", "a/b")
+    assert sealgate("admission", "install", "--image", OPTIONS.image, *both, check=False).returncode == 2

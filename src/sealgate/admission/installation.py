@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sealgate.admission import manifests
+from sealgate.admission import issuing, manifests
 from sealgate.errors import ClusterUnavailableError
-from sealgate.kubernetes.resource import NAMESPACE, SERVICE_ACCOUNT, Resource
+from sealgate.kubernetes.resource import NAMESPACE, SECRET, SERVICE_ACCOUNT, Resource
 from sealgate.transport import flow
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ RESOURCES = {
         Resource(_RBAC, "v1", "roles", "Role", namespaced=True),
         Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
         Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False),
+        SECRET,
         SERVICE_ACCOUNT,
         NAMESPACE,
         DEFINITION,
@@ -62,10 +63,14 @@ async def install(client: Client, options: Options, *, say: Callable[[str], obje
         if await flow.now() >= end:
             raise ClusterUnavailableError(
                 f"the replicas in {options.namespace} are not ready, so the webhook is not registered",
-                hint=f"kubectl -n {options.namespace} describe pods; the Secret {manifests.TLS_SECRET} must be there",
+                hint=f"kubectl -n {options.namespace} describe pods; kubectl -n {options.namespace} logs deployment/sealgate",
             )
         await flow.sleep(2.0)
-    for document in manifests.registration(options):
+    bundle = b""
+    if options.own_certificate:  # the replicas have made it: so the first review is believed at once
+        kept = issuing.read(await client.get(SECRET, options.namespace, manifests.OWN_SECRET))
+        bundle = b"".join(each.certificate for each in kept.authorities)
+    for document in manifests.registration(options, own_bundle=bundle):
         await _apply(client, document)
         say(f"registered {document['kind']} {document['metadata']['name']}")
 
@@ -78,8 +83,11 @@ async def remove(client: Client, *, namespace: str) -> list[str]:
     for resource in RESOURCES.values():
         if resource in {NAMESPACE, DEFINITION}:
             continue
-        if await client.delete(resource, namespace if resource.namespaced else None, manifests.NAME):
-            gone.append(resource.title(namespace if resource.namespaced else None, manifests.NAME))
+        place, name = namespace if resource.namespaced else None, manifests.NAME
+        if resource is SECRET:
+            name = manifests.OWN_SECRET
+        if await client.delete(resource, place, name):
+            gone.append(resource.title(place, name))
     return gone
 
 

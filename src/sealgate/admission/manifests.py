@@ -17,6 +17,8 @@ from sealgate.errors import SealgateError, UsageError
 from sealgate.oci import reference
 
 NAME = "sealgate"
+OWN_SECRET = "sealgate-serving"  # noqa: S105 - the name of a Secret
+"""Where the webhook keeps the certificate that it makes itself."""
 TLS_SECRET = "sealgate-tls"  # noqa: S105 - the name of a Secret
 PORT = 8443
 _LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/managed-by": NAME}
@@ -68,6 +70,11 @@ class Options(NamedTuple):
     cert_manager: str | None = None
     pull_secrets: bool = False
 
+    @property
+    def own_certificate(self) -> bool:
+        """Whether the webhook makes its serving certificate itself."""
+        return not self.cert_manager and not self.ca_bundle
+
 
 def check(options: Options) -> None:
     """Raise `UsageError` for what would leave a hole, or wedge the cluster."""
@@ -94,6 +101,7 @@ def before(options: Options) -> list[dict[str, Any]]:
         *definitions.documents(),
         _namespace(options),
         _account(options),
+        *([_own_secret(options)] if options.own_certificate else []),
         *_roles(options),
         _deployment(options),
         _budget(options),
@@ -101,12 +109,13 @@ def before(options: Options) -> list[dict[str, Any]]:
     ]
 
 
-def registration(options: Options) -> list[dict[str, Any]]:
-    """The two webhook configurations: for when the replicas answer."""
+def registration(options: Options, *, own_bundle: bytes = b"") -> list[dict[str, Any]]:
+    """The two webhook configurations: for when the replicas answer. `own_bundle`: the authorities that these have made."""
     check(options)
+    bundle = options.ca_bundle or own_bundle
     return [
-        _configuration(options, "MutatingWebhookConfiguration"),
-        _configuration(options, "ValidatingWebhookConfiguration"),
+        _configuration(options, "MutatingWebhookConfiguration", bundle),
+        _configuration(options, "ValidatingWebhookConfiguration", bundle),
     ]
 
 
@@ -130,6 +139,11 @@ def _account(options: Options) -> dict[str, Any]:
     }
 
 
+def _own_secret(options: Options) -> dict[str, Any]:
+    """Empty, and not touched by another apply: the webhook writes it, and needs no right to create any."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": _meta(options, OWN_SECRET), "type": "Opaque"}
+
+
 def _roles(options: Options) -> list[dict[str, Any]]:
     """Least privilege: policies and namespaces are watched, Secrets and ConfigMaps read by name in its own namespace only.
 
@@ -146,9 +160,19 @@ def _roles(options: Options) -> list[dict[str, Any]]:
     ]
     if options.pull_secrets:
         rules.append({"apiGroups": [""], "resources": ["secrets", "serviceaccounts"], "verbs": ["get"]})
+    if options.own_certificate:
+        names = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"]
+        rules.append(
+            {
+                "apiGroups": ["admissionregistration.k8s.io"], "resources": names, "resourceNames": [NAME],
+                "verbs": ["get", "update"],
+            }
+        )  # fmt: skip
     group = "rbac.authorization.k8s.io"
     subject = {"kind": "ServiceAccount", "name": NAME, "namespace": options.namespace}
     inside = [{"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get"]}]
+    if options.own_certificate:
+        inside.append({"apiGroups": [""], "resources": ["secrets"], "resourceNames": [OWN_SECRET], "verbs": ["update"]})
     return [
         {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": _meta(options, namespaced=False), "rules": rules},
         {
@@ -165,9 +189,12 @@ def _roles(options: Options) -> list[dict[str, Any]]:
 
 def _deployment(options: Options) -> dict[str, Any]:
     selector = {"app.kubernetes.io/name": NAME}
+    own = options.own_certificate
+    tmp: dict[str, Any] = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - in the container
     arguments = [
         "admission", "serve", "--policies", "cluster:", "--policy-namespace", options.namespace, "--listen", f"0.0.0.0:{PORT}",
-        "--tls-cert", "/tls/tls.crt", "--tls-key", "/tls/tls.key", "--drain", "10", "--review-timeout", str(options.seconds),
+        *(("--tls-secret", f"{options.namespace}/{OWN_SECRET}") if own else ("--tls-cert", "/tls/tls.crt", "--tls-key", "/tls/tls.key")),
+        "--drain", "10", "--review-timeout", str(options.seconds),
         "--own-image", f"{options.namespace}@{reference.parse(options.image).digest}",
     ]  # fmt: skip
     if options.pull_secrets:
@@ -185,9 +212,7 @@ def _deployment(options: Options) -> dict[str, Any]:
         "securityContext": {
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [
-            {"name": "tls", "mountPath": "/tls", "readOnly": True}, {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - in the container
-        ],
+        "volumeMounts": [tmp] if own else [{"name": "tls", "mountPath": "/tls", "readOnly": True}, tmp],
     }  # fmt: skip
     pod = {
         "serviceAccountName": NAME,
@@ -203,7 +228,8 @@ def _deployment(options: Options) -> dict[str, Any]:
         ],
         "containers": [container],
         "volumes": [
-            {"name": "tls", "secret": {"secretName": TLS_SECRET}}, {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+            *([] if own else [{"name": "tls", "secret": {"secretName": TLS_SECRET}}]),
+            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         ],
     }  # fmt: skip
     return {
@@ -229,14 +255,14 @@ def _service(options: Options) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Service", "metadata": _meta(options), "spec": spec}
 
 
-def _configuration(options: Options, kind: str) -> dict[str, Any]:
+def _configuration(options: Options, kind: str, bundle: bytes) -> dict[str, Any]:
     path = "mutate" if kind.startswith("Mutating") else "validate"
     config: dict[str, Any] = {
         "service": {"name": NAME, "namespace": options.namespace, "path": f"/{path}", "port": 443}
     }
     metadata = _meta(options, namespaced=False)
-    if options.ca_bundle:
-        config["caBundle"] = base64.b64encode(options.ca_bundle).decode()
+    if bundle:
+        config["caBundle"] = base64.b64encode(bundle).decode()
     elif options.cert_manager:
         metadata["annotations"] = {"cert-manager.io/inject-ca-from": options.cert_manager}
     hook: dict[str, Any] = {

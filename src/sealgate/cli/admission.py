@@ -11,6 +11,7 @@ from sealgate.cli.registries import add_registry_arguments, session
 from sealgate.errors import UsageError
 
 if TYPE_CHECKING:
+    from sealgate.admission.issuing import OwnCertificate
     from sealgate.admission.registries import Registries
     from sealgate.admission.server import Parts, Settings
     from sealgate.admission.standing import Loaded
@@ -47,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tls-cert", metavar="FILE", help="the serving certificate, with its chain (PEM); read again when it changes"
     )
     serve.add_argument("--tls-key", metavar="FILE", help="its private key (PEM)")
+    serve.add_argument(
+        "--tls-secret",
+        metavar="NAMESPACE/NAME",
+        help="make the serving certificate oneself: kept in this Secret, which the replicas share, renewed, and its authority "
+        "put into the webhook configurations `sealgate`",
+    )
     serve.add_argument(
         "--client-ca",
         metavar="FILE",
@@ -169,6 +176,8 @@ def prepared(arguments: argparse.Namespace, context: Context) -> tuple[Settings,
         raise UsageError("--client-name needs the authority of the certificates", hint="--client-ca FILE")
     if arguments.insecure_http and (arguments.tls_cert or arguments.tls_key or arguments.client_ca):
         raise UsageError("--insecure-http and certificates exclude each other")
+    if arguments.tls_secret and (arguments.insecure_http or arguments.tls_cert or arguments.tls_key):
+        raise UsageError("--tls-secret stands in place of --tls-cert, --tls-key and --insecure-http")
     if not 0 < arguments.review_timeout <= limits.REVIEW_SECONDS_MAX:
         raise UsageError(f"--review-timeout is more than 0 and at most {limits.REVIEW_SECONDS_MAX:g}")
     if any(not name for name in arguments.exempt_namespace):
@@ -196,6 +205,7 @@ def prepared(arguments: argparse.Namespace, context: Context) -> tuple[Settings,
         Metrics(),
         Journal(context.stdout),
         webhook,
+        certificate=_own_certificate(arguments, context) if arguments.tls_secret else None,
     )
     settings = server.Settings(
         listen=arguments.listen, tls_cert=arguments.tls_cert, tls_key=arguments.tls_key, client_ca=arguments.client_ca,
@@ -240,6 +250,26 @@ def _of_cluster(arguments: argparse.Namespace, context: Context, stance: list[st
         ),
         sender=HttpClient().send, seconds=60.0,
     )  # fmt: skip
+
+
+def _own_certificate(arguments: argparse.Namespace, context: Context) -> OwnCertificate:
+    """A certificate that is kept in a Secret."""
+    import time
+
+    from sealgate.admission import manifests
+    from sealgate.admission.issuing import Issuer, OwnCertificate
+    from sealgate.cli.admission_install import cluster_of
+    from sealgate.kubernetes.client import Client
+    from sealgate.transport.http import HttpClient
+
+    namespace, slash, name = arguments.tls_secret.partition("/")
+    if not slash or not namespace or not name:
+        raise UsageError("--tls-secret names no Secret", hint="NAMESPACE/NAME")
+    issuer = Issuer(
+        Client(cluster_of(arguments, context)), namespace=namespace, secret=name, registration=manifests.NAME,
+        names=(f"{manifests.NAME}.{namespace}.svc",), clock=time.time,
+    )  # fmt: skip
+    return OwnCertificate(issuer, sender=HttpClient().send, seconds=60.0)
 
 
 def _stance(tlog: str, *, has_logs: bool) -> str:

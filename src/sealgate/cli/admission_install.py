@@ -45,7 +45,8 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     install.add_argument(
         "--ca-bundle",
         metavar="FILE",
-        help="the authorities of the serving certificate (PEM), where cert-manager does not put them in",
+        help="the authorities (PEM) of a serving certificate that somebody else writes into the Secret sealgate-tls; without "
+        "this and --cert-manager, the webhook makes and renews its own",
     )
     install.add_argument(
         "--cert-manager",
@@ -122,10 +123,10 @@ def _options(arguments: argparse.Namespace, context: Context) -> Options:
     from sealgate.cli.gating import read_file
 
     bundle = read_file(arguments.ca_bundle, context, limit=limits.CONFIG_FILE_BYTES) if arguments.ca_bundle else b""
-    if not bundle and not arguments.cert_manager:
-        raise UsageError(
-            "the API server must know whom to believe", hint="--ca-bundle FILE, or --cert-manager NAMESPACE/NAME"
-        )
+    if arguments.ca_bundle and not bundle:
+        raise UsageError("--ca-bundle holds no certificate in PEM")
+    if bundle and arguments.cert_manager:
+        raise UsageError("--ca-bundle and --cert-manager exclude each other")
     return Options(
         image=arguments.image, namespace=arguments.install_namespace, replicas=arguments.replicas,
         exempt=tuple(arguments.exempt_namespace), seconds=arguments.webhook_timeout, ca_bundle=bundle,
