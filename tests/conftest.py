@@ -12,6 +12,7 @@ pytest_plugins = [
     "peers.programs",  # before those that import it: pytest rewrites its assertions
     "peers.issuers",
     "peers.registries",
+    "peers.clusters",
     "trust_service.fixtures",
 ]
 

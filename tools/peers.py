@@ -121,6 +121,8 @@ PEERS: tuple[Packaged | Wheel | Module, ...] = (
     Packaged("crane", "crane", "sid", "usr/bin/crane", "version"),
     Packaged("oras", "oras", "sid", "usr/bin/oras", "version"),
     Packaged("docker-registry", "docker-registry", "sid", "usr/bin/docker-registry", "--version"),
+    Packaged("kubectl", "kubectl", "sid", "usr/bin/kubectl", "options"),
+    Packaged("etcd", "etcd-server", "sid", "usr/bin/etcd", "--version"),
     # Of the oldest Debian that has Python 3.11, so that the C library of every later one is new enough.
     Packaged("openssl", "openssl", "bookworm", "usr/bin/openssl", "version", libraries=("libssl3",)),
     Wheel("sigstore-python", "sigstore", None, module="sigstore"),

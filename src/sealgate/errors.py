@@ -2,7 +2,9 @@
 
     SealgateError                     failure                   1
     ├── UsageError                    usage                     2   the command or call was used wrongly
-    │   └── InvalidReferenceError     reference-invalid         2
+    │   ├── InvalidReferenceError     reference-invalid         2
+    │   ├── ClusterConfigError        cluster-config            2   where the Kubernetes API is cannot be told
+    │   └── ClusterNameError          cluster-name              2   no name that an object of a cluster can have
     ├── UnavailableError              unavailable              14   could not ask: never "is not signed"
     │   ├── UnreachableError          registry-unreachable
     │   ├── DeadlineError             timed-out
@@ -18,11 +20,14 @@
     │   ├── ScannerError              scanner-failed                no scanner, or it did not come to an end
     │   ├── GeneratorError            generator-failed              no SBOM generator, as above
     │   └── PolicyUndecidedError      policy-undecided              whether a policy is about a workload is not known
+    │   ├── ClusterUnavailableError   cluster-unavailable           the Kubernetes API
+    │   ├── ClusterDeniedError        cluster-denied                401 and 403 of the Kubernetes API
     │   ├── FulcioUnavailableError    fulcio-unavailable            the authority that issues certificates
     │   ├── LogUnavailableError       log-unavailable               the transparency log
     │   ├── TimestampUnavailableError timestamp-unavailable         the timestamp authority
     │   └── IssuerUnavailableError    issuer-unavailable            who gives identity tokens
     ├── NotFoundError                 not-found                 1
+    │   ├── ClusterMissingError       cluster-missing               the cluster has no such object
     │   └── ImageNotFoundError        image-not-found          11
     ├── ContentError                  content-invalid           1   bytes from outside that cannot be believed
     │   ├── DigestMismatchError       digest-mismatch
@@ -55,6 +60,8 @@
     │   ├── SigningConfigInvalidError signing-config-invalid   15   a signing_config.json, as above
     │   ├── TrustUpdateError          trust-update-invalid     15   what a TUF repository served does not verify
     │   │   └── TrustUpdateExpiredError   trust-update-expired      it did, once
+    │   ├── PullSecretError           pull-secret-invalid       1   a Secret with credentials that cannot be read
+    │   ├── ClusterAnswerError        cluster-answer-invalid    1   the Kubernetes API answers something else
     │   └── LimitError                limit-exceeded
     ├── KeyMaterialError              key-invalid              15   missing, malformed or expired trust material
     │   ├── KeyNotFoundError          key-not-found
@@ -78,6 +85,9 @@
     │   ├── TimestampRefusedError     timestamp-refused
     │   ├── TimestampAnswerError      timestamp-answer-invalid      a timestamp of something else, or none
     │   └── IssuerRefusedError        issuer-refused                nobody was signed in
+    ├── ClusterConflictError          cluster-conflict          1   an object has changed, or is there already
+    ├── ClusterExpiredError           cluster-expired           1   410: a version that the API no longer knows
+    ├── ClusterRefusedError           cluster-refused           1   the Kubernetes API does not take it
     ├── TagExistsError                tag-exists                1   a tag points to something else already
     ├── NoSignatureError              no-signature             10
     ├── NoAttestationError            no-attestation           10
@@ -649,6 +659,66 @@ class SelfTestError(SealgateError):
     """The webhook asked itself what it must know, and the answer was another one, or none: it does not start."""
 
     code = "self-test-failed"
+
+
+class ClusterUnavailableError(UnavailableError):
+    """The Kubernetes API cannot be asked, or is busy."""
+
+    code = "cluster-unavailable"
+
+
+class ClusterDeniedError(UnavailableError):
+    """The Kubernetes API does not let us ask (401, 403)."""
+
+    code = "cluster-denied"
+
+
+class ClusterConfigError(UsageError):
+    """Where the Kubernetes API is, or how one shows who one is, cannot be told from the configuration."""
+
+    code = "cluster-config"
+
+
+class ClusterNameError(UsageError):
+    """A text that names no object of a cluster."""
+
+    code = "cluster-name"
+
+
+class ClusterMissingError(NotFoundError):
+    """The cluster has no such object, or no such kind of objects."""
+
+    code = "cluster-missing"
+
+
+class ClusterAnswerError(ContentError):
+    """The Kubernetes API answers something that it must not."""
+
+    code = "cluster-answer-invalid"
+
+
+class ClusterConflictError(SealgateError):
+    """An object has changed meanwhile, or is there already, or somebody else has a field (409)."""
+
+    code = "cluster-conflict"
+
+
+class ClusterExpiredError(SealgateError):
+    """The Kubernetes API no longer knows a version (410)."""
+
+    code = "cluster-expired"
+
+
+class ClusterRefusedError(SealgateError):
+    """The Kubernetes API does not take what it was given."""
+
+    code = "cluster-refused"
+
+
+class PullSecretError(ContentError):
+    """A Secret with credentials of registries that cannot be read."""
+
+    code = "pull-secret-invalid"
 
 
 class AbortedError(SealgateError):

@@ -218,6 +218,31 @@ HOSTS = 256
 LOG_LINES = 10_000
 """Lines of the log that wait to be written; what comes beyond is counted, not kept."""
 
+# The Kubernetes API
+CLUSTER_OBJECT_BYTES = 4 * 1024 * 1024
+"""One object; etcd holds 1.5 MiB of each."""
+CLUSTER_LIST_BYTES = 64 * 1024 * 1024
+"""One page of a list."""
+CLUSTER_PAGE = 200
+"""Objects of one page."""
+CLUSTER_PAGES = 200
+CLUSTER_OBJECTS = 20_000
+"""Objects of one kind that are remembered."""
+CLUSTER_VALUES = 2_000_000
+WATCH_SECONDS = 20
+"""How long one watch goes on: less than `READ_SECONDS`, since nothing may come meanwhile."""
+WATCH_BYTES = 256 * 1024 * 1024
+KUBECONFIG_BYTES = 1024 * 1024
+EXEC_SECONDS = 30.0
+"""How long a credential plugin of a kubeconfig may take."""
+CLUSTER_TOKEN_BYTES = 64 * 1024
+REPORTS = 32
+"""Conditions and Events that are written at a time."""
+PULL_SECRETS = 32
+"""Pull secrets of one pod and its service account."""
+POLICY_REFERENCES = 2000
+"""Secrets and ConfigMaps that policies of a cluster refer to."""
+
 # Counts
 ATTACHMENTS = 512
 """Signatures and attestations looked at on one image."""

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 from sealgate.admission import server
 from sealgate.admission.cache import Cache
 from sealgate.admission.cache import Settings as CacheSettings
+from sealgate.admission.issuing import OwnCertificate
 from sealgate.admission.journal import Journal
 from sealgate.admission.metrics import Metrics
-from sealgate.admission.registries import Registries
+from sealgate.admission.registries import Registries, Scopes
 from sealgate.admission.standing import Loaded, Standing
 from sealgate.admission.webhook import Settings as WebhookSettings
 from sealgate.keys.algorithms import parse_public_pem
@@ -200,7 +201,8 @@ class Start:
     def __call__(
         self, *rules: Rule, webhook: WebhookSettings | None = None, cache: CacheSettings | None = None,
         load: Callable[[], Loaded] | None = None, paths: tuple[str, ...] = (), registry: RegistrySettings | None = None,
-        policies: Policies | None = None, namespaces: dict[str, dict[str, str]] | None = None, **settings: Any,
+        policies: Policies | None = None, namespaces: dict[str, dict[str, str]] | None = None,
+        scopes: Scopes | None = None, certificate: OwnCertificate | None = None, **settings: Any,
     ) -> Place:  # fmt: skip
         """A webhook with these rules."""
         loaded = Loaded(policies or Policies(rules), namespaces or {})
@@ -208,11 +210,12 @@ class Start:
         clock = Clock()
         parts = server.Parts(
             Standing(paths, load or (lambda: loaded)),
-            Registries(registry or RegistrySettings(first_pause=0.01)),
+            Registries(registry or RegistrySettings(first_pause=0.01), scopes),
             Cache(cache or CacheSettings()),
             Metrics(),
             Journal(log),
             webhook or WebhookSettings(),
+            certificate=certificate,
             clock=clock,
         )
         values: dict[str, Any] = {

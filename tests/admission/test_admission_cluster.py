@@ -1,212 +1,177 @@
-"""The webhook installed in a real API server: Pods are created with kubectl, or refused.
-
-Needs `KUBEBUILDER_ASSETS`, a directory with `etcd`, `kube-apiserver` and `kubectl` (envtest's convention); skips without.
-"""
+"""Policies from the cluster, over a fake API server."""
 
 from __future__ import annotations
 
 import base64
-import contextlib
-import json
-import os
-import shutil
-import socket
-import subprocess
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from admission.place import rule
-from sealgate.keys.private import PrivateKey
+from kubernetes.fake_api_server import FakeApiServer
+from sealgate.admission.cluster import RESOURCES, ClusterPolicies
+from sealgate.admission.standing_cluster import ClusterStanding
+from sealgate.errors import UnavailableError
+from sealgate.kubernetes.client import Client, Cluster
+from sealgate.policy.attestors import Settings
+from sealgate.transport.http import HttpClient
+from sealgate.transport.message import Tls, Url
 
-ASSETS = Path(os.environ.get("KUBEBUILDER_ASSETS") or "/nonexistent")
-_MISSING = [
-    name for name in ("etcd", "kube-apiserver", "kubectl") if not (ASSETS / name).is_file() and not shutil.which(name)
-]
-pytestmark = pytest.mark.skipif(
-    "KUBEBUILDER_ASSETS" not in os.environ or bool(_MISSING),
-    reason="KUBEBUILDER_ASSETS names no directory with etcd, kube-apiserver and kubectl",
-)
-
-
-def _program(name: str) -> str:
-    path = ASSETS / name
-    return str(path) if path.is_file() else name
-
-
-def _ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as open_ones:
-        socks = [open_ones.enter_context(socket.socket()) for _ in range(count)]
-        for sock in socks:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in socks]
-
-
-class Cluster:
-    """An API server and etcd, without anything that would run a Pod."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self._folder = folder
-        self._server = f"https://127.0.0.1:{port}"
-
-    def kubectl(self, *arguments: str, given: Any = None) -> subprocess.CompletedProcess[str]:
-        command = [
-            _program("kubectl"), "--server", self._server, "--token", "tests", "--insecure-skip-tls-verify=true", *arguments,
-        ]  # fmt: skip
-        return subprocess.run(
-            command, input=None if given is None else json.dumps(given), capture_output=True, text=True, timeout=60,
-            env={"HOME": str(self._folder), "PATH": os.environ["PATH"]},
-        )  # fmt: skip
-
-    def image(self, kind: str, name: str, path: str = ".spec.containers[0].image") -> str:
-        return self.kubectl("get", kind, name, "-o", f"jsonpath={{{path}}}").stdout
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("cluster")
-    (folder / "sa.key").write_bytes(PrivateKey.generate("rsa-2048").pkcs8())
-    from cryptography.hazmat.primitives import serialization
-
-    key = serialization.load_der_private_key((folder / "sa.key").read_bytes(), None)
-    (folder / "sa.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    (folder / "tokens").write_text("tests,admin,1,system:masters\n")
-    client, peer, secure = _ports(3)
-    etcd = [
-        _program("etcd"), "--data-dir", str(folder / "etcd"), "--listen-client-urls", f"http://127.0.0.1:{client}",
-        "--advertise-client-urls", f"http://127.0.0.1:{client}", "--listen-peer-urls", f"http://127.0.0.1:{peer}",
-        "--unsafe-no-fsync",
-    ]  # fmt: skip
-    server = [
-        _program("kube-apiserver"), "--etcd-servers", f"http://127.0.0.1:{client}", "--secure-port", str(secure),
-        "--bind-address", "127.0.0.1", "--cert-dir", str(folder / "certs"), "--token-auth-file", str(folder / "tokens"),
-        "--service-account-key-file", str(folder / "sa.key"), "--service-account-signing-key-file", str(folder / "sa.key"),
-        "--service-account-issuer", "https://tests.example.com", "--authorization-mode", "RBAC",
-        "--disable-admission-plugins", "ServiceAccount", "--service-cluster-ip-range", "10.0.0.0/24",
-    ]  # fmt: skip
-    with contextlib.ExitStack() as running:
-        for command in (etcd, server):
-            log = running.enter_context((folder / f"{Path(command[0]).name}.log").open("wb"))
-            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
-            running.callback(process.wait, 30)
-            running.callback(process.terminate)
-        found = Cluster(folder, secure)
-        deadline = time.monotonic() + 60
-        while found.kubectl("get", "namespace", "default").returncode:
-            assert time.monotonic() < deadline, (folder / "kube-apiserver.log").read_text()[-2000:]
-            time.sleep(0.2)
-        yield found
-
-
-def _install(cluster: Cluster, address: str, authority: Any, *paths: str) -> None:
-    """The configurations of these webhooks, as an operator would write them."""
-    bundle = base64.b64encode(Path(authority.certificate).read_bytes()).decode()
-    resources = [
-        {"apiGroups": [""], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"],
-         "resources": ["pods", "pods/ephemeralcontainers", "podtemplates", "replicationcontrollers"]},
-        {"apiGroups": ["apps", "batch"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"],
-         "resources": ["deployments", "replicasets", "statefulsets", "daemonsets", "jobs", "cronjobs"]},
-    ]  # fmt: skip
-    for path in paths:
-        kind = f"{'Mutating' if path == 'mutate' else 'Validating'}WebhookConfiguration"
-        done = cluster.kubectl("apply", "-f", "-", given={
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "sealgate"},
-            "webhooks": [{
-                "name": f"{path}.sealgate.dev", "admissionReviewVersions": ["v1"], "sideEffects": "None",
-                "failurePolicy": "Fail", "timeoutSeconds": 10, "rules": resources,
-                "clientConfig": {"url": f"https://{address}/{path}", "caBundle": bundle},
-            }],
-        })  # fmt: skip
-        assert done.returncode == 0, done.stderr
-
-
-def _pod(name: str, image: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
-        "spec": {"containers": [{"name": "c", "image": image}]},
-    }  # fmt: skip
+CLUSTER_POLICIES = "/apis/kyverno.io/v1/clusterpolicies"
+POLICIES = "/apis/kyverno.io/v1/policies"
+NAMESPACES = "/api/v1/namespaces"
+SECRETS = "/api/v1/secrets"
 
 
 @pytest.fixture
-def installed(cluster) -> Iterator[Cluster]:
-    """The cluster, from which webhooks and objects go when the test ends."""
-    yield cluster
-    for kind in ("mutatingwebhookconfigurations", "validatingwebhookconfigurations"):
-        cluster.kubectl("delete", kind, "--all")
-    cluster.kubectl("delete", "pods,deployments", "--all", "--wait=false", "--force", "--grace-period=0")
+def fake():
+    made = FakeApiServer()
+    made.serve(NAMESPACES)
+    made.serve(CLUSTER_POLICIES)
+    yield made
+    made.close()
 
 
-def _until(done: Any, *, seconds: float = 30) -> Any:
-    """The API server takes up configurations after a moment."""
-    deadline = time.monotonic() + seconds
-    while not (found := done()):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    return found
+@pytest.fixture
+def start(fake):
+    def begin(*, seconds: float = 20, allowed=(), reporter=lambda _: None) -> ClusterStanding:
+        client = Client(Cluster(Url("http", "127.0.0.1", fake.port, "/"), Tls()))
+        return ClusterStanding(
+            lambda changed: ClusterPolicies(
+                client, Settings(), home="home", allowed=allowed, no_match=None, changed=changed, watch_seconds=1,
+                reference_seconds=0.3, reporter=reporter(client),
+            ),
+            sender=HttpClient().send, seconds=seconds,
+        )  # fmt: skip
+
+    return begin
 
 
-def _deployment(image: str) -> dict[str, Any]:
-    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": image}]}}
+@pytest.fixture
+def key(tmp_path):
+    from bypasses.scene import Signer
+
+    return Signer(tmp_path).path.read_text(encoding="utf-8")
+
+
+def policy(name: str, key: str, *, namespace: str | None = None, image: str = "registry.example/*") -> dict:
+    place = {"namespace": namespace} if namespace else {}
+    rule = {
+        "name": "signed",
+        "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
+        "verifyImages": [{"imageReferences": [image], "attestors": [{"entries": [{"keys": {"publicKeys": key}}]}]}],
+    }
+    return {"metadata": {"name": name, **place}, "spec": {"validationFailureAction": "Enforce", "rules": [rule]}}
+
+
+def rules(standing) -> dict[str, str]:
+    return {rule.policy: rule.images[0] for rule in standing.force.catalogue.policies.rules}
+
+
+def until(standing, condition) -> None:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        standing.renew()
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError(rules(standing), standing.broken)
+
+
+def test_policies_come_change_and_go_without_a_restart(fake, start, key):
+    fake.put(CLUSTER_POLICIES, policy("one", key))
+    fake.put(NAMESPACES, {"metadata": {"name": "team", "labels": {"a": "1", "A": "2"}}})
+    standing = start()
+    assert rules(standing) == {"one": "registry.example/*"}
+    assert standing.force.namespaces["team"] == {"a": "1", "A": "2"}
+    assert "unheard-of" not in standing.force.namespaces  # P09: not known, never none
+    fake.put(CLUSTER_POLICIES, policy("two", key))
+    until(standing, lambda: set(rules(standing)) == {"one", "two"})
+    fake.put(CLUSTER_POLICIES, policy("one", key, image="other.example/*"))
+    until(standing, lambda: rules(standing)["one"] == "other.example/*")
+    fake.drop(CLUSTER_POLICIES, "two")
+    until(standing, lambda: set(rules(standing)) == {"one"})
+
+
+def test_X13_a_policy_that_breaks_leaves_in_force_what_it_was(fake, start, key):
+    fake.put(CLUSTER_POLICIES, policy("one", key))
+    standing = start()
+    assert standing.broken is None
+    fake.put(CLUSTER_POLICIES, {"metadata": {"name": "one"}, "spec": {"rulez": []}})
+    until(standing, lambda: standing.broken is not None)
+    assert standing.broken.code == "policy-invalid"
+    assert "ClusterPolicy.kyverno.io/one" in standing.broken.message
+    assert rules(standing) == {"one": "registry.example/*"}
+    fake.put(CLUSTER_POLICIES, policy("one", key))
+    until(standing, lambda: standing.broken is None)
+
+
+def test_W21_a_policy_that_never_could_be_read_refuses_what_it_may_be_about(fake, start):
+    fake.put(CLUSTER_POLICIES, {"metadata": {"name": "one"}, "spec": {"rulez": []}})
+    fake.put(POLICIES, {"metadata": {"name": "mine", "namespace": "team"}, "spec": {"rulez": []}})
+    found = {rule.policy: rule for rule in start().force.catalogue.policies.rules}
+    assert found["one"].namespace is None
+    assert found["team/mine"].namespace == "team"  # a tenant shuts nobody else out
+    for rule in found.values():
+        assert rule.images == ("*",)
+        assert rule.demand.passes is False
+        assert rule.action == "enforce"
+
+
+def test_W21_nothing_is_in_force_before_everything_was_listed(fake, start):
+    fake.refuse[CLUSTER_POLICIES] = 403
+    with pytest.raises(UnavailableError) as caught:
+        start(seconds=2)
+    assert caught.value.code == "cluster-denied"
+
+
+def secret(namespace: str, key: str) -> dict:
     return {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
-        "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": template},
-    }  # fmt: skip
+        "metadata": {"name": "keys", "namespace": namespace},
+        "data": {"cosign.pub": base64.b64encode(key.encode()).decode()},
+    }
 
 
-def _create(cluster: Cluster, what: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return cluster.kubectl("create", "-f", "-", *arguments, given=what)
+def test_a_secret_is_fetched_and_one_that_vanishes_unloads_nothing(fake, start, key):
+    fake.put(SECRETS, secret("home", key))
+    fake.put(CLUSTER_POLICIES, policy("one", "k8s://home/keys"))
+    standing = start()
+    assert standing.broken is None
+    assert rules(standing) == {"one": "registry.example/*"}
+    fake.drop(SECRETS, "keys", "home")
+    until(standing, lambda: standing.broken is not None)
+    assert rules(standing) == {"one": "registry.example/*"}
+    fake.put(SECRETS, secret("home", key))
+    until(standing, lambda: standing.broken is None)
 
 
-def test_pods_and_templates_are_created_with_the_digests_that_were_verified(installed, start, scene, signed, authority):
-    place = start(rule(signed))
-    _install(installed, place.running.address, authority, "mutate", "validate")
-    evil = f"{scene.registry.host}/team/app:evil"
-    _until(lambda: _create(installed, _pod("probe", evil), "--dry-run=server").returncode)
-    done = _create(installed, _pod("good", scene.tag))
-    assert done.returncode == 0, done.stderr
-    assert installed.image("pod", "good") == f"{scene.tag}@{scene.image.digest}"
-    done = _create(installed, _deployment(scene.tag))
-    assert done.returncode == 0, done.stderr
-    pinned = installed.image("deployment", "web", ".spec.template.spec.containers[0].image")
-    assert pinned == f"{scene.tag}@{scene.image.digest}"
-    assert "no-signature" in _create(installed, _pod("bad", evil)).stderr
+def test_X13_the_cluster_is_told_which_policy_cannot_be_read(fake, start, key):
+    from sealgate.admission.reporting import Reporter
+
+    events = "/api/v1/events"
+    fake.serve(events)
+    fake.put(CLUSTER_POLICIES, {"metadata": {"name": "one"}, "spec": {"rulez": []}})
+    fake.put(CLUSTER_POLICIES, policy("two", key))
+    standing = start(reporter=lambda client: Reporter(client, clock=time.time))
+    until(standing, lambda: fake.served[events])
+    [event] = fake.served[events].values()
+    assert (event["involvedObject"]["name"], event["metadata"]["namespace"]) == ("one", "default")
+    assert "spec.rules is empty [policy-invalid]" in event["message"]
 
 
-def test_nothing_is_created_without_a_signature_and_nothing_slips_through_while_the_webhook_is_away(
-    installed, start, scene, signed, authority
-):
-    place = start(rule(signed))
-    _install(installed, place.running.address, authority, "validate")
-    evil = f"{scene.registry.host}/team/app@{scene.evil.digest}"
-    _until(lambda: _create(installed, _pod("probe", evil), "--dry-run=server").returncode)
+@pytest.mark.parametrize(("namespace", "where", "good"), [(None, "kube-system", "home"), ("team", "home", "team")])
+def test_P23_X12_secrets_of_other_namespaces_are_never_asked_for(fake, start, key, namespace, where, good):
+    path = POLICIES if namespace else CLUSTER_POLICIES
+    for each in (where, good):
+        fake.put(SECRETS, secret(each, key))
+    fake.put(path, policy("one", f"k8s://{where}/keys", namespace=namespace))
+    standing = start()
+    assert standing.broken is not None
+    assert not any(f"/namespaces/{where}/secrets" in path for _, path, _ in fake.requests)
+    fake.put(path, policy("one", f"k8s://{good}/keys", namespace=namespace))
+    until(standing, lambda: standing.broken is None)
 
-    refused = _create(installed, _pod("bad", evil))
-    assert refused.returncode
-    for part in ("denied the request", evil, "check-image/verify-signature", "no-signature"):
-        assert part in refused.stderr
-    assert installed.kubectl("get", "pod", "bad").returncode
-    assert "digest-missing" in _create(installed, _pod("tagged", scene.tag)).stderr
-    assert "no-signature" in _create(installed, _deployment(evil)).stderr
-    done = _create(installed, _pod("good", scene.name))
-    assert done.returncode == 0, done.stderr
-    done = _create(installed, _deployment(scene.name))
-    assert done.returncode == 0, done.stderr
-    assert installed.kubectl("label", "pod", "good", "a=b").returncode == 0
-    assert "no-signature" in installed.kubectl("set", "image", "pod/good", f"c={evil}").stderr
-    assert installed.kubectl("scale", "deployment", "web", "--replicas=3").returncode == 0
 
-    place.running.stop()
-    gone = _until(
-        lambda: (found := _create(installed, _pod("late", scene.name), "--dry-run=server")).returncode and found
-    )
-    assert "failed calling webhook" in gone.stderr
-    assert _create(installed, _pod("late", evil)).returncode
-    again = start(rule(signed))
-    _install(installed, again.running.address, authority, "validate")
-    _until(lambda: _create(installed, _pod("late", scene.name)).returncode == 0)
-    assert installed.kubectl("delete", "pod", "late", "--wait=false").returncode == 0
+def test_every_kind_that_a_reader_takes_is_watched():
+    from sealgate.policy.reading import _READERS
+
+    assert {(each.group, each.kind) for each in RESOURCES} == set(_READERS)

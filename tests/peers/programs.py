@@ -25,6 +25,8 @@ NAMES = (
     "crane",
     "oras",
     "docker-registry",
+    "kubectl",
+    "etcd",
     "openssl",
     "sigstore-python",
     "node",
@@ -190,6 +192,12 @@ def cosign3(tmp_path_factory) -> Program:
 def cosign2(tmp_path_factory) -> Program:
     """cosign 2.5, which reads the legacy format only."""
     return _peer("cosign2", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def kubectl(tmp_path_factory) -> Program:
+    """kubectl; each call needs `--kubeconfig`."""
+    return _peer("kubectl", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -202,6 +202,75 @@ def is_due(certificate: bytes, *, now: float) -> bool:
     return not begin <= now < end - (end - begin) * RENEW_SHARE
 
 
+def is_valid(certificate: bytes, *, now: float) -> bool:
+    """Whether a certificate (PEM, the first one) can be read and has not ended."""
+    from cryptography import x509
+
+    try:
+        found = x509.load_pem_x509_certificate(certificate)
+    except ValueError:
+        return False
+    return now < found.not_valid_after_utc.timestamp()
+
+
+def begin(certificate: bytes) -> float:
+    """When a certificate of ours was made (seconds since 1970)."""
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate(certificate).not_valid_before_utc.timestamp() + _SKEW
+
+
+def is_authority(authority: Authority) -> bool:
+    """Whether certificate and key belong together, and are such as `make_authority` makes."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        found = x509.load_pem_x509_certificate(authority.certificate)
+        key = serialization.load_pem_private_key(authority.key, None)
+        constraints = found.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (ValueError, TypeError, x509.ExtensionNotFound):
+        return False
+    return constraints.ca and key.public_key() == found.public_key()
+
+
+def is_issued(pair: Pair, authorities: Sequence[Authority], names: Sequence[str], *, now: float) -> bool:
+    """Whether a pair is for these names, by one of these authorities, whole, and holds now."""
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        found = x509.load_pem_x509_certificate(pair.chain)
+        key = serialization.load_pem_private_key(pair.key, None)
+        said = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, TypeError, x509.ExtensionNotFound):
+        return False
+    if not found.not_valid_before_utc.timestamp() <= now < found.not_valid_after_utc.timestamp():
+        return False
+    if key.public_key() != found.public_key() or not set(names) <= set(said.get_values_for_type(x509.DNSName)):
+        return False
+    for each in authorities:
+        try:
+            found.verify_directly_issued_by(x509.load_pem_x509_certificate(each.certificate))
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+        return True
+    return False
+
+
+def split(chain: bytes) -> list[bytes]:
+    """The certificates of a PEM text, each on its own; none where it holds something else."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        found = x509.load_pem_x509_certificates(chain) if chain else []
+    except ValueError:
+        return []
+    return [each.public_bytes(serialization.Encoding.PEM) for each in found]
+
+
 def bundle(authorities: Sequence[Authority], *, now: float) -> bytes:
     """`caBundle`: the newest authority first, and older ones while their certificates may still be served."""
     from cryptography import x509

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits
 from sealgate.admission.cache import key_of
+from sealgate.admission.registries import OPERATOR
 from sealgate.errors import DeadlineError, SealgateError, UnavailableError
 from sealgate.oci.reference import parse_repository
 from sealgate.policy.judging import StoreJudge, lasts
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sealgate.policy.model import Attestor
     from sealgate.transport.message import Request, Response
     from sealgate.verification.verdict import Verdict
+    from sealgate.workloads.workload import Workload
 
 
 class _Sent(NamedTuple):
@@ -103,6 +105,12 @@ class Shared:
     def looks(self) -> int:
         """How many go on."""
         return len(self._tasks)
+
+    async def scope(self, workload: Workload, *, seconds: float) -> Scope:
+        """Whose credentials ask for the images of a workload. Raises `DeadlineError`, and what reading pull secrets raises."""
+        if self.registries.scopes is None:
+            return OPERATOR
+        return await asynchronous.run(self.registries.scope(workload), client=self._client, seconds=seconds)
 
     def judge(self, scope: Scope, *, keeps: bool) -> SharedJudge:
         """The judge of one review. `keeps`: what it finds may be kept (no dry run)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sealgate import limits
 from sealgate.oci.registry import Session
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sealgate.oci.host import RegistrySettings
     from sealgate.oci.reference import Reference
     from sealgate.oci.registry import RegistryStore
+    from sealgate.transport.flow import Flow
     from sealgate.workloads.workload import Workload
 
 
@@ -33,6 +34,13 @@ class Scope(NamedTuple):
 
 
 OPERATOR = Scope()
+
+
+class Scopes(Protocol):
+    """Says whose credentials ask, by asking the cluster: `pullsecrets.Scopes`."""
+
+    def __call__(self, workload: Workload, /) -> Flow[Scope]:
+        """Raises what reading pull secrets raises."""
 
 
 class Run:
@@ -58,14 +66,16 @@ class Run:
 class Registries:
     """What is known of registries."""
 
-    def __init__(self, settings: RegistrySettings) -> None:
+    def __init__(self, settings: RegistrySettings, scopes: Scopes | None = None) -> None:
+        """`scopes`: where pull secrets of namespaces are read; without it everything is asked as the operator."""
         self.settings = settings
+        self.scopes = scopes
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
         """By scope and registry: a session that knows this one host."""
 
-    def scope(self, workload: Workload) -> Scope:
-        """Whose credentials ask for the images of a workload; pull secrets of its namespace come in here."""
-        return OPERATOR
+    async def scope(self, workload: Workload) -> Scope:
+        """Whose credentials ask for the images of a workload. Raises what reading its pull secrets raises."""
+        return OPERATOR if self.scopes is None else await self.scopes(workload)
 
     def begin(self, scope: Scope, registries: tuple[str, ...]) -> Run:
         """The stores of a run that is about images of these registries."""

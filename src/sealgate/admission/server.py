@@ -46,10 +46,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sealgate.admission.cache import Cache
+    from sealgate.admission.issuing import OwnCertificate
     from sealgate.admission.journal import Journal
     from sealgate.admission.metrics import Metrics
     from sealgate.admission.registries import Registries
     from sealgate.admission.standing import Standing
+    from sealgate.admission.standing_cluster import ClusterStanding
     from sealgate.admission.webhook import Settings as WebhookSettings
     from sealgate.transport.proxy import Proxies
 
@@ -85,13 +87,15 @@ class Settings(NamedTuple):
 class Parts(NamedTuple):
     """What the webhook is made of."""
 
-    standing: Standing
+    standing: Standing | ClusterStanding
     registries: Registries
     cache: Cache
     metrics: Metrics
     journal: Journal
     webhook: WebhookSettings
     proxies: Proxies | None = None
+    certificate: OwnCertificate | None = None
+    """In place of the files of `Settings`: one that the webhook makes itself."""
     clock: Callable[[], float] = time.time
 
 
@@ -201,14 +205,19 @@ class _Server(uvicorn.Server):
         )
 
     def _prepare_tls(self) -> None:
+        self._context = certificates.new_context(self._settings.client_ca)
+        self._pair = self._read_certificate()
+        self._parts.metrics.certificate_expires.set(certificates.load(self._context, self._pair))
+
+    def _read_certificate(self) -> certificates.Pair:
         settings = self._settings
+        if self._parts.certificate is not None:
+            return self._parts.certificate.read()
         if settings.tls_cert is None or settings.tls_key is None:
             raise UsageError(
                 "the webhook speaks HTTPS: it needs a certificate and its key", hint="--tls-cert, --tls-key"
             )
-        self._context = certificates.new_context(settings.client_ca)
-        self._pair = certificates.read(settings.tls_cert, settings.tls_key)
-        self._parts.metrics.certificate_expires.set(certificates.load(self._context, self._pair))
+        return certificates.read(settings.tls_cert, settings.tls_key)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -324,11 +333,11 @@ class _Server(uvicorn.Server):
         parts.journal.say("policies-changed", generation=standing.force.generation, rules=rules)
 
     def _renew_certificate(self) -> None:
-        settings, parts = self._settings, self._parts
-        if self._context is None or settings.tls_cert is None or settings.tls_key is None:
+        parts = self._parts
+        if self._context is None:
             return
         try:
-            pair = certificates.read(settings.tls_cert, settings.tls_key)
+            pair = self._read_certificate()
             if pair == self._pair:
                 self._certificate_problem = None
                 return

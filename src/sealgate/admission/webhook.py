@@ -15,6 +15,7 @@ from sealgate import limits
 from sealgate.admission import answer as answers
 from sealgate.admission import review as reviews
 from sealgate.admission.answer import Answer, Mutate
+from sealgate.admission.registries import OPERATOR
 from sealgate.errors import DeadlineError, InvalidReferenceError, SealgateError
 from sealgate.oci.reference import parse as parse_reference
 from sealgate.policy.decision import Decision
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sealgate.admission.metrics import Metrics
     from sealgate.admission.review import Review
     from sealgate.admission.standing import Force, Standing
+    from sealgate.admission.standing_cluster import ClusterStanding
     from sealgate.digest import Digest
     from sealgate.policy.evaluate import Placed
     from sealgate.transport.message import Request, Response
@@ -72,7 +74,7 @@ class Webhook:
     """Answers reviews."""
 
     def __init__(
-        self, standing: Standing, shared: Shared, settings: Settings, metrics: Metrics, journal: Journal, *,
+        self, standing: Standing | ClusterStanding, shared: Shared, settings: Settings, metrics: Metrics, journal: Journal, *,
         clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self.standing = standing
@@ -138,7 +140,13 @@ class Webhook:
             images += _extracted(force, workload, review)
         except SealgateError as error:
             return answers.refused(review.uid, error.code, error.message), None
-        judge = self._shared.judge(self._shared.registries.scope(workload), keeps=not review.dry_run)
+        scope = OPERATOR
+        if images:
+            try:
+                scope = await self._shared.scope(workload, seconds=max(deadline - loop.time(), 0.0))
+            except SealgateError as error:
+                return answers.refused(review.uid, error.code, f"pull secrets: {error.message}"), None
+        judge = self._shared.judge(scope, keeps=not review.dry_run)
         remarks: list[str] = []
         if images:
             left = max(deadline - loop.time(), 0.0)

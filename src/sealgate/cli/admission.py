@@ -11,18 +11,26 @@ from sealgate.cli.registries import add_registry_arguments, session
 from sealgate.errors import UsageError
 
 if TYPE_CHECKING:
+    from sealgate.admission.issuing import OwnCertificate
+    from sealgate.admission.registries import Registries
     from sealgate.admission.server import Parts, Settings
     from sealgate.admission.standing import Loaded
+    from sealgate.admission.standing_cluster import ClusterStanding
     from sealgate.admission.webhook import Own
     from sealgate.cli.context import Context
     from sealgate.oci.host import RegistrySettings
 
+CLUSTER = "cluster:"
+"""`--policies cluster:`: those of the cluster."""
 HELP = "Judge what a cluster is about to run: a webhook for the Kubernetes API server, by the policies and the engine of `gate`."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`serve` and its options."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="serve")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="serve | install | uninstall | image")
+    from sealgate.cli import admission_install
+
+    admission_install.add_arguments(commands)
     serve = commands.add_parser(
         "serve",
         description="Answer AdmissionReviews at /mutate (writes the digests that were verified) and /validate (verifies, and "
@@ -41,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     serve.add_argument("--tls-key", metavar="FILE", help="its private key (PEM)")
     serve.add_argument(
+        "--tls-secret",
+        metavar="NAMESPACE/NAME",
+        help="make the serving certificate oneself: kept in this Secret, which the replicas share, renewed, and its authority "
+        "put into the webhook configurations `sealgate`",
+    )
+    serve.add_argument(
         "--client-ca",
         metavar="FILE",
         help="take reviews from clients alone that show a certificate of these authorities (PEM)",
@@ -50,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="and whose certificate has this common name (repeatable)",
     )  # fmt: skip
     add_flag(serve, "--insecure-http", help="speak plain HTTP, on loopback only")
+    admission_install.add_cluster_arguments(serve)
+    serve.add_argument(
+        "--allow-namespace", action="append", default=[], metavar="NAME",
+        help="with --policies cluster:, a further namespace whose Secrets policies of the whole cluster may name (repeatable)",
+    )  # fmt: skip
     serve.add_argument("--port-file", metavar="FILE", help="write the port to FILE when requests are taken")
     serve.add_argument(
         "--mutate", choices=("pods", "all"), default="all",
@@ -97,10 +116,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a directory with docker's config.json, for credentials (as DOCKER_CONFIG)",
     )
+    add_flag(
+        group,
+        "--pull-secrets",
+        help="ask for the images of a pod with the pull secrets of its own namespace: the pod's and its service account's",
+    )
     add_flag(group, "--allow-local-registries", help="ask registries on this machine and at link-local addresses too")
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Serve, install or uninstall."""
+    if arguments.action == "serve":
+        return _serve(arguments, context)
+    from sealgate.cli import admission_install
+
+    return admission_install.run(arguments, context)
+
+
+def _serve(arguments: argparse.Namespace, context: Context) -> int:
     """Serve until a signal comes. Says on stderr where, and what is asked for; the log goes to stdout."""
     from sealgate.admission import server
 
@@ -136,7 +169,6 @@ def prepared(arguments: argparse.Namespace, context: Context) -> tuple[Settings,
     from sealgate.admission.cache import Settings as CacheSettings
     from sealgate.admission.journal import Journal
     from sealgate.admission.metrics import Metrics
-    from sealgate.admission.registries import Registries
     from sealgate.admission.standing import Standing
     from sealgate.admission.webhook import Settings as WebhookSettings
 
@@ -144,13 +176,19 @@ def prepared(arguments: argparse.Namespace, context: Context) -> tuple[Settings,
         raise UsageError("--client-name needs the authority of the certificates", hint="--client-ca FILE")
     if arguments.insecure_http and (arguments.tls_cert or arguments.tls_key or arguments.client_ca):
         raise UsageError("--insecure-http and certificates exclude each other")
+    if arguments.tls_secret and (arguments.insecure_http or arguments.tls_cert or arguments.tls_key):
+        raise UsageError("--tls-secret stands in place of --tls-cert, --tls-key and --insecure-http")
     if not 0 < arguments.review_timeout <= limits.REVIEW_SECONDS_MAX:
         raise UsageError(f"--review-timeout is more than 0 and at most {limits.REVIEW_SECONDS_MAX:g}")
     if any(not name for name in arguments.exempt_namespace):
         raise UsageError("--exempt-namespace needs a name")
     watched = [*arguments.policies, *(each for each in (arguments.trusted_root, arguments.deny) if each)]
     stance: list[str] = []
-    standing = Standing(watched, lambda: _load(arguments, context, stance))
+    standing: Standing | ClusterStanding
+    if CLUSTER in arguments.policies:
+        standing = _of_cluster(arguments, context, stance)
+    else:
+        standing = Standing(watched, lambda: _load(arguments, context, stance))
     cache = CacheSettings(
         accepted_seconds=arguments.cache_accepted, refused_seconds=arguments.cache_refused,
         tag_seconds=arguments.cache_tags, known_good_seconds=arguments.known_good, entries=arguments.cache_entries,
@@ -161,8 +199,14 @@ def prepared(arguments: argparse.Namespace, context: Context) -> tuple[Settings,
         own=tuple(_own(each) for each in arguments.own_image),
     )
     parts = server.Parts(
-        standing, Registries(_registries(arguments, context)), Cache(cache), Metrics(), Journal(context.stdout), webhook,
-    )  # fmt: skip
+        standing,
+        _registries(arguments, context),
+        Cache(cache),
+        Metrics(),
+        Journal(context.stdout),
+        webhook,
+        certificate=_own_certificate(arguments, context) if arguments.tls_secret else None,
+    )
     settings = server.Settings(
         listen=arguments.listen, tls_cert=arguments.tls_cert, tls_key=arguments.tls_key, client_ca=arguments.client_ca,
         client_names=frozenset(arguments.client_name), insecure_http=arguments.insecure_http,
@@ -183,6 +227,51 @@ def _load(arguments: argparse.Namespace, context: Context, stance: list[str]) ->
     return Loaded(loaded, policies.namespaces(sources))
 
 
+def _of_cluster(arguments: argparse.Namespace, context: Context, stance: list[str]) -> ClusterStanding:
+    """Policies of the cluster, watched."""
+    import time
+
+    from sealgate.admission.cluster import ClusterPolicies
+    from sealgate.admission.reporting import Reporter
+    from sealgate.admission.standing_cluster import ClusterStanding
+    from sealgate.cli.admission_install import cluster_of
+    from sealgate.kubernetes.client import Client
+    from sealgate.transport.http import HttpClient
+
+    if arguments.policies != [CLUSTER]:
+        raise UsageError(f"{CLUSTER} stands alone", hint="policies come from the cluster or from files")
+    found = context.run(settings_of(arguments, context))
+    stance[:] = [_stance(arguments.tlog, has_logs=found.root is not None and bool(found.root.logs))]
+    client = Client(cluster_of(arguments, context))
+    return ClusterStanding(
+        lambda changed: ClusterPolicies(
+            client, found, home=arguments.policy_namespace, allowed=arguments.allow_namespace, no_match=arguments.no_match,
+            changed=changed, reporter=Reporter(client, clock=time.time),
+        ),
+        sender=HttpClient().send, seconds=60.0,
+    )  # fmt: skip
+
+
+def _own_certificate(arguments: argparse.Namespace, context: Context) -> OwnCertificate:
+    """A certificate that is kept in a Secret."""
+    import time
+
+    from sealgate.admission import manifests
+    from sealgate.admission.issuing import Issuer, OwnCertificate
+    from sealgate.cli.admission_install import cluster_of
+    from sealgate.kubernetes.client import Client
+    from sealgate.transport.http import HttpClient
+
+    namespace, slash, name = arguments.tls_secret.partition("/")
+    if not slash or not namespace or not name:
+        raise UsageError("--tls-secret names no Secret", hint="NAMESPACE/NAME")
+    issuer = Issuer(
+        Client(cluster_of(arguments, context)), namespace=namespace, secret=name, registration=manifests.NAME,
+        names=(f"{manifests.NAME}.{namespace}.svc",), clock=time.time,
+    )  # fmt: skip
+    return OwnCertificate(issuer, sender=HttpClient().send, seconds=60.0)
+
+
 def _stance(tlog: str, *, has_logs: bool) -> str:
     """What is asked for beside signatures, in words."""
     if tlog == "ignore":
@@ -199,7 +288,20 @@ def _stance(tlog: str, *, has_logs: bool) -> str:
     )
 
 
-def _registries(arguments: argparse.Namespace, context: Context) -> RegistrySettings:
+def _registries(arguments: argparse.Namespace, context: Context) -> Registries:
+    from sealgate.admission.registries import Registries
+
+    settings = _registry_settings(arguments, context)
+    if not arguments.pull_secrets:
+        return Registries(settings)
+    from sealgate.admission.pullsecrets import Scopes
+    from sealgate.cli.admission_install import cluster_of
+    from sealgate.kubernetes.client import Client
+
+    return Registries(settings, Scopes(Client(cluster_of(arguments, context)), settings.credentials))
+
+
+def _registry_settings(arguments: argparse.Namespace, context: Context) -> RegistrySettings:
     settings = session(arguments, context).settings
     if arguments.registry_config is not None:
         import os

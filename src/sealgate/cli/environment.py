@@ -43,6 +43,10 @@ VARIABLES = (
         "is the time that --record-creation-timestamp, custom predicates and SBOMs have",
         "seconds since 1970 (now by default)",
     ),
+    # The cluster
+    Variable("KUBECONFIG", "is where the cluster is, outside of one", "a file (~/.kube/config by default)"),
+    Variable("KUBERNETES_SERVICE_HOST", "is the API server of the cluster that this pod is in", "a host"),
+    Variable("KUBERNETES_SERVICE_PORT", "is its port", "a number (443 by default)"),
     # Who signs
     Variable(
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "is what GitHub Actions is asked for an identity token with", "", secret=True

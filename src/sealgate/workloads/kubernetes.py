@@ -107,6 +107,16 @@ def read_documents(documents: list[Any], *, what: str) -> tuple[FoundObject, ...
     return tuple(finder.objects)
 
 
+def pod_spec(workload: Workload) -> Mapping[str, Any]:
+    """The PodSpec of an object whose kind is known here; empty for others, and where it is no object."""
+    found: Any = workload.document
+    if workload.kind not in _PLACES or workload.group not in _GROUPS[workload.kind]:
+        return {}
+    for step in _PLACES[workload.kind]:
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
 class _Finder:
     def __init__(self) -> None:
         self.objects: list[FoundObject] = []

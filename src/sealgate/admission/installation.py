@@ -1,0 +1,107 @@
+"""Putting the webhook into a cluster, and taking it out: in the order that never leaves the cluster waiting for nobody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sealgate.admission import issuing, manifests
+from sealgate.errors import ClusterUnavailableError
+from sealgate.kubernetes.resource import NAMESPACE, SECRET, SERVICE_ACCOUNT, Resource
+from sealgate.transport import flow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sealgate.admission.manifests import Options
+    from sealgate.kubernetes.client import Client
+
+_RBAC = "rbac.authorization.k8s.io"
+DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment", namespaced=True)
+DEFINITION = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
+RESOURCES = {
+    each.kind: each
+    for each in (
+        Resource(
+            "admissionregistration.k8s.io",
+            "v1",
+            "mutatingwebhookconfigurations",
+            "MutatingWebhookConfiguration",
+            namespaced=False,
+        ),
+        Resource(
+            "admissionregistration.k8s.io",
+            "v1",
+            "validatingwebhookconfigurations",
+            "ValidatingWebhookConfiguration",
+            namespaced=False,
+        ),
+        Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", namespaced=True),
+        Resource("", "v1", "services", "Service", namespaced=True),
+        DEPLOYMENT,
+        Resource(_RBAC, "v1", "rolebindings", "RoleBinding", namespaced=True),
+        Resource(_RBAC, "v1", "roles", "Role", namespaced=True),
+        Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
+        Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False),
+        SECRET,
+        SERVICE_ACCOUNT,
+        NAMESPACE,
+        DEFINITION,
+    )
+}
+"""In the order in which they are removed."""
+
+
+async def install(client: Client, options: Options, *, say: Callable[[str], object], seconds: float = 150.0) -> None:
+    """Apply everything, wait for all replicas, register. Raises `ClusterUnavailableError` when they do not become ready."""
+    for document in manifests.before(options):
+        await _apply(client, document)
+        say(f"applied {document['kind']} {document['metadata']['name']}")
+    end = await flow.now() + seconds
+    while not await _is_ready(client, options):
+        if await flow.now() >= end:
+            raise ClusterUnavailableError(
+                f"the replicas in {options.namespace} are not ready, so the webhook is not registered",
+                hint=f"kubectl -n {options.namespace} describe pods; kubectl -n {options.namespace} logs deployment/sealgate",
+            )
+        await flow.sleep(2.0)
+    bundle = b""
+    if options.own_certificate:  # the replicas have made it: so the first review is believed at once
+        kept = issuing.read(await client.get(SECRET, options.namespace, manifests.OWN_SECRET))
+        bundle = b"".join(each.certificate for each in kept.authorities)
+    for document in manifests.registration(options, own_bundle=bundle):
+        await _apply(client, document)
+        say(f"registered {document['kind']} {document['metadata']['name']}")
+
+
+async def remove(client: Client, *, namespace: str) -> list[str]:
+    """Remove everything but the namespace, which may hold what is not ours, and the definitions, with which all policies of
+    their kind would go; the registration first. What was removed.
+    """
+    gone = []
+    for resource in RESOURCES.values():
+        if resource in {NAMESPACE, DEFINITION}:
+            continue
+        place, name = namespace if resource.namespaced else None, manifests.NAME
+        if resource is SECRET:
+            name = manifests.OWN_SECRET
+        if await client.delete(resource, place, name):
+            gone.append(resource.title(place, name))
+    return gone
+
+
+async def _apply(client: Client, document: dict[str, Any]) -> None:
+    resource = RESOURCES[document["kind"]]
+    metadata = document["metadata"]
+    await client.apply(resource, metadata.get("namespace"), metadata["name"], document, force=True)
+
+
+async def _is_ready(client: Client, options: Options) -> bool:
+    found = await client.get(DEPLOYMENT, options.namespace, manifests.NAME)
+    status, metadata = found.get("status") or {}, found["metadata"]
+    return (
+        status.get("observedGeneration") == metadata.get("generation")
+        and status.get("updatedReplicas") == options.replicas
+        and status.get("readyReplicas") == options.replicas
+    )

@@ -1,0 +1,288 @@
+"""The objects that the webhook needs in a cluster, as values. Pure.
+
+The registration comes last: a webhook that is registered before it answers would stop the cluster, itself included. Its own
+namespace is left out by the name label that the API server sets itself and nobody can change (K11, K23); nothing is ever left
+out by a label of the object (W25) or by an expression (K24). DELETE and CONNECT are not registered (K21).
+
+Sources: Kubernetes, "Dynamic Admission Control", "Pod Security Standards" (restricted), "RBAC good practices".
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, NamedTuple
+
+from sealgate.admission import definitions
+from sealgate.errors import SealgateError, UsageError
+from sealgate.oci import reference
+
+NAME = "sealgate"
+OWN_SECRET = "sealgate-serving"  # noqa: S105 - the name of a Secret
+"""Where the webhook keeps the certificate that it makes itself."""
+TLS_SECRET = "sealgate-tls"  # noqa: S105 - the name of a Secret
+PORT = 8443
+_LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/managed-by": NAME}
+_WORKLOADS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "",
+        (
+            "pods",
+            "pods/ephemeralcontainers",
+            "pods/resize",
+            "podtemplates",
+            "replicationcontrollers",
+            "replicationcontrollers/scale",
+        ),
+    ),
+    (
+        "apps",
+        (
+            "deployments",
+            "replicasets",
+            "statefulsets",
+            "daemonsets",
+            "deployments/scale",
+            "replicasets/scale",
+            "statefulsets/scale",
+        ),
+    ),
+    ("batch", ("jobs", "cronjobs")),
+)
+POLICIES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("kyverno.io", ("clusterpolicies", "policies", "policyexceptions")),
+    ("policies.kyverno.io", ("imagevalidatingpolicies", "namespacedimagevalidatingpolicies", "policyexceptions")),
+    ("policy.sigstore.dev", ("clusterimagepolicies", "trustroots")),
+    ("sealgate.dev", ("clusterimagepolicies", "imagepolicies", "policyexceptions")),
+)
+
+
+class Options(NamedTuple):
+    """What the operator decides."""
+
+    image: str
+    """Sealgate's own, by digest."""
+    namespace: str = NAME
+    replicas: int = 3
+    exempt: tuple[str, ...] = ()
+    """Namespaces that never reach the webhook, by name."""
+    seconds: int = 10
+    ca_bundle: bytes = b""
+    cert_manager: str | None = None
+    pull_secrets: bool = False
+
+    @property
+    def own_certificate(self) -> bool:
+        """Whether the webhook makes its serving certificate itself."""
+        return not self.cert_manager and not self.ca_bundle
+
+
+def check(options: Options) -> None:
+    """Raise `UsageError` for what would leave a hole, or wedge the cluster."""
+    try:
+        digest = reference.parse(options.image).digest
+    except SealgateError as error:
+        raise UsageError(f"--image: {error.message}") from error
+    if digest is None:
+        raise UsageError(
+            "--image names no digest", hint="NAME@sha256:…: what guards the cluster must not move with a tag"
+        )
+    if options.replicas < 2:
+        raise UsageError("one replica stops the cluster when its node does", hint="--replicas 3")
+    if options.ca_bundle and b"-----BEGIN CERTIFICATE-----" not in options.ca_bundle:
+        raise UsageError("--ca-bundle holds no certificate in PEM")
+    if not 2 <= options.seconds <= 30:
+        raise UsageError("--webhook-timeout is from 2 to 30 seconds")
+
+
+def before(options: Options) -> list[dict[str, Any]]:
+    """Everything but the registration."""
+    check(options)
+    return [
+        *definitions.documents(),
+        _namespace(options),
+        _account(options),
+        *([_own_secret(options)] if options.own_certificate else []),
+        *_roles(options),
+        _deployment(options),
+        _budget(options),
+        _service(options),
+    ]
+
+
+def registration(options: Options, *, own_bundle: bytes = b"") -> list[dict[str, Any]]:
+    """The two webhook configurations: for when the replicas answer. `own_bundle`: the authorities that these have made."""
+    check(options)
+    bundle = options.ca_bundle or own_bundle
+    return [
+        _configuration(options, "MutatingWebhookConfiguration", bundle),
+        _configuration(options, "ValidatingWebhookConfiguration", bundle),
+    ]
+
+
+def _meta(options: Options, name: str = NAME, *, namespaced: bool = True) -> dict[str, Any]:
+    place = {"namespace": options.namespace} if namespaced else {}
+    return {"name": name, **place, "labels": dict(_LABELS)}
+
+
+def _namespace(options: Options) -> dict[str, Any]:
+    metadata = _meta(options, options.namespace, namespaced=False)
+    metadata["labels"]["pod-security.kubernetes.io/enforce"] = "restricted"
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def _account(options: Options) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": _meta(options),
+        "automountServiceAccountToken": False,
+    }
+
+
+def _own_secret(options: Options) -> dict[str, Any]:
+    """Empty, and not touched by another apply: the webhook writes it, and needs no right to create any."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": _meta(options, OWN_SECRET), "type": "Opaque"}
+
+
+def _roles(options: Options) -> list[dict[str, Any]]:
+    """Least privilege: policies and namespaces are watched, Secrets and ConfigMaps read by name in its own namespace only.
+
+    Written is the status of our own policies, and Events.
+    """
+    watched = [
+        {"apiGroups": [group], "resources": list(names), "verbs": ["get", "list", "watch"]} for group, names in POLICIES
+    ]
+    rules = [*watched, {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]}]
+    own = [name for group, names in POLICIES if group == definitions.GROUP for name in names]
+    rules += [
+        {"apiGroups": [definitions.GROUP], "resources": [f"{name}/status" for name in own], "verbs": ["patch"]},
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+    ]
+    if options.pull_secrets:
+        rules.append({"apiGroups": [""], "resources": ["secrets", "serviceaccounts"], "verbs": ["get"]})
+    if options.own_certificate:
+        names = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"]
+        rules.append(
+            {
+                "apiGroups": ["admissionregistration.k8s.io"], "resources": names, "resourceNames": [NAME],
+                "verbs": ["get", "update"],
+            }
+        )  # fmt: skip
+    group = "rbac.authorization.k8s.io"
+    subject = {"kind": "ServiceAccount", "name": NAME, "namespace": options.namespace}
+    inside = [{"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get"]}]
+    if options.own_certificate:
+        inside.append({"apiGroups": [""], "resources": ["secrets"], "resourceNames": [OWN_SECRET], "verbs": ["update"]})
+    return [
+        {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": _meta(options, namespaced=False), "rules": rules},
+        {
+            "apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": _meta(options, namespaced=False),
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": NAME}, "subjects": [subject],
+        },
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": _meta(options), "rules": inside},
+        {
+            "apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": _meta(options),
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": NAME}, "subjects": [subject],
+        },
+    ]  # fmt: skip
+
+
+def _deployment(options: Options) -> dict[str, Any]:
+    selector = {"app.kubernetes.io/name": NAME}
+    own = options.own_certificate
+    tmp: dict[str, Any] = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - in the container
+    arguments = [
+        "admission", "serve", "--policies", "cluster:", "--policy-namespace", options.namespace, "--listen", f"0.0.0.0:{PORT}",
+        *(("--tls-secret", f"{options.namespace}/{OWN_SECRET}") if own else ("--tls-cert", "/tls/tls.crt", "--tls-key", "/tls/tls.key")),
+        "--drain", "10", "--review-timeout", str(options.seconds),
+        "--own-image", f"{options.namespace}@{reference.parse(options.image).digest}",
+    ]  # fmt: skip
+    if options.pull_secrets:
+        arguments.append("--pull-secrets")
+    probe = {"scheme": "HTTPS", "port": PORT}
+    container = {
+        "name": NAME,
+        "image": options.image,
+        "args": arguments,
+        "ports": [{"name": "https", "containerPort": PORT}],
+        "readinessProbe": {"httpGet": {**probe, "path": "/readyz"}, "periodSeconds": 2},
+        "livenessProbe": {"httpGet": {**probe, "path": "/healthz"}, "periodSeconds": 10, "failureThreshold": 6},
+        "startupProbe": {"httpGet": {**probe, "path": "/healthz"}, "periodSeconds": 2, "failureThreshold": 60},
+        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [tmp] if own else [{"name": "tls", "mountPath": "/tls", "readOnly": True}, tmp],
+    }  # fmt: skip
+    pod = {
+        "serviceAccountName": NAME,
+        "automountServiceAccountToken": True,
+        "priorityClassName": "system-cluster-critical",
+        "terminationGracePeriodSeconds": 45,
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": selector},
+            }
+        ],
+        "containers": [container],
+        "volumes": [
+            *([] if own else [{"name": "tls", "secret": {"secretName": TLS_SECRET}}]),
+            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+        ],
+    }  # fmt: skip
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _meta(options),
+        "spec": {
+            "replicas": options.replicas,
+            "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "selector": {"matchLabels": selector},
+            "template": {"metadata": {"labels": dict(_LABELS)}, "spec": pod},
+        },
+    }
+
+
+def _budget(options: Options) -> dict[str, Any]:
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app.kubernetes.io/name": NAME}}}
+    return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": _meta(options), "spec": spec}
+
+
+def _service(options: Options) -> dict[str, Any]:
+    spec = {"selector": {"app.kubernetes.io/name": NAME}, "ports": [{"name": "https", "port": 443, "targetPort": PORT}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": _meta(options), "spec": spec}
+
+
+def _configuration(options: Options, kind: str, bundle: bytes) -> dict[str, Any]:
+    path = "mutate" if kind.startswith("Mutating") else "validate"
+    config: dict[str, Any] = {
+        "service": {"name": NAME, "namespace": options.namespace, "path": f"/{path}", "port": 443}
+    }
+    metadata = _meta(options, namespaced=False)
+    if bundle:
+        config["caBundle"] = base64.b64encode(bundle).decode()
+    elif options.cert_manager:
+        metadata["annotations"] = {"cert-manager.io/inject-ca-from": options.cert_manager}
+    hook: dict[str, Any] = {
+        "name": f"{path}.sealgate.dev",
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": config,
+        "failurePolicy": "Fail",
+        "matchPolicy": "Equivalent",
+        "sideEffects": "None",
+        "timeoutSeconds": options.seconds,
+        "namespaceSelector": {
+            "matchExpressions": [
+                {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": sorted({options.namespace, *options.exempt})}
+            ]
+        },
+        "rules": [
+            {"apiGroups": [group], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": list(names), "scope": "Namespaced"}
+            for group, names in _WORKLOADS
+        ],
+    }  # fmt: skip
+    if path == "mutate":
+        hook["reinvocationPolicy"] = "IfNeeded"
+    return {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": metadata, "webhooks": [hook]}

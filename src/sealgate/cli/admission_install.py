@@ -1,0 +1,140 @@
+"""`sealgate admission install` and `uninstall`: the webhook's objects in a cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sealgate.cli.options import add_flag
+from sealgate.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sealgate.admission.manifests import Options
+    from sealgate.cli.context import Context
+    from sealgate.kubernetes.client import Cluster
+
+
+def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The two commands and their options."""
+    install = commands.add_parser(
+        "install",
+        description="Print the objects that the webhook needs in a cluster, for `kubectl apply -f -`; with --apply, put them "
+        "there, and register the webhook when its replicas are ready.",
+        help="print or apply what the webhook needs in a cluster",
+    )
+    uninstall = commands.add_parser(
+        "uninstall",
+        description="Remove the webhook from a cluster: its registration first, so that nothing waits for a webhook that is gone.",
+        help="remove the webhook from a cluster",
+    )
+    install.add_argument(
+        "--image", required=True, metavar="IMAGE", help="Sealgate's own image, by digest: NAME@sha256:…"
+    )
+    for each in (install, uninstall):
+        each.add_argument("--install-namespace", default="sealgate", metavar="NAME", help="where it lives (sealgate)")
+        add_cluster_arguments(each)
+    install.add_argument("--replicas", type=int, default=3, metavar="N", help="how many replicas: at least 2 (3)")
+    install.add_argument(
+        "--exempt-namespace", action="append", default=[], metavar="NAME",
+        help="a namespace whose objects never reach the webhook, by name, such as kube-system (repeatable)",
+    )  # fmt: skip
+    install.add_argument(
+        "--webhook-timeout", type=int, default=10, metavar="SECONDS", help="how long the API server waits: 2 to 30 (10)"
+    )
+    install.add_argument(
+        "--ca-bundle",
+        metavar="FILE",
+        help="the authorities (PEM) of a serving certificate that somebody else writes into the Secret sealgate-tls; without "
+        "this and --cert-manager, the webhook makes and renews its own",
+    )
+    install.add_argument(
+        "--cert-manager",
+        metavar="NAMESPACE/NAME",
+        help="the Certificate of cert-manager that writes the Secret sealgate-tls",
+    )
+    add_flag(
+        install,
+        "--pull-secrets",
+        help="let it read the pull secrets of all namespaces (RBAC for Secrets and ServiceAccounts)",
+    )
+    add_flag(install, "--apply", help="put the objects into the cluster, in place of printing them")
+
+
+def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which cluster."""
+    group = parser.add_argument_group("cluster")
+    group.add_argument(
+        "--kubeconfig",
+        metavar="FILE",
+        help="where the cluster is (in a pod its own, else KUBECONFIG or ~/.kube/config)",
+    )
+    group.add_argument("--context", metavar="NAME", help="the context of the kubeconfig (the current one)")
+    add_flag(
+        group,
+        "--insecure-skip-tls-verify",
+        help="let the kubeconfig switch the check of the API server's certificate off",
+    )
+
+
+def cluster_of(arguments: argparse.Namespace, context: Context) -> Cluster:
+    """The cluster that the options mean."""
+    from sealgate.kubernetes import inside, kubeconfig
+
+    if arguments.kubeconfig is None and arguments.context is None and inside.is_inside(context.environ):
+        return inside.cluster(context.environ)
+    file = arguments.kubeconfig or kubeconfig.path(context.environ)
+    return kubeconfig.cluster(
+        file, environ=context.environ, context=arguments.context, insecure=arguments.insecure_skip_tls_verify
+    )
+
+
+def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Print, apply or remove; or write the image."""
+    if arguments.action == "image":
+        from sealgate.admission import image
+
+        context.out(image.write(arguments.layout, tag=arguments.tag))
+        return 0
+    from sealgate.admission import installation
+    from sealgate.kubernetes.client import Client
+
+    if arguments.action == "uninstall":
+        gone = context.run(
+            installation.remove(Client(cluster_of(arguments, context)), namespace=arguments.install_namespace)
+        )
+        for each in gone:
+            context.err(f"removed {each}")
+        return 0
+    from sealgate.admission import manifests
+
+    options = _options(arguments, context)
+    if not arguments.apply:
+        context.out(_yaml([*manifests.before(options), *manifests.registration(options)]), end="")
+        return 0
+    client = Client(cluster_of(arguments, context))
+    context.run(installation.install(client, options, say=context.err))
+    return 0
+
+
+def _options(arguments: argparse.Namespace, context: Context) -> Options:
+    from sealgate import limits
+    from sealgate.admission.manifests import Options
+    from sealgate.cli.gating import read_file
+
+    bundle = read_file(arguments.ca_bundle, context, limit=limits.CONFIG_FILE_BYTES) if arguments.ca_bundle else b""
+    if arguments.ca_bundle and not bundle:
+        raise UsageError("--ca-bundle holds no certificate in PEM")
+    if bundle and arguments.cert_manager:
+        raise UsageError("--ca-bundle and --cert-manager exclude each other")
+    return Options(
+        image=arguments.image, namespace=arguments.install_namespace, replicas=arguments.replicas,
+        exempt=tuple(arguments.exempt_namespace), seconds=arguments.webhook_timeout, ca_bundle=bundle,
+        cert_manager=arguments.cert_manager, pull_secrets=arguments.pull_secrets,
+    )  # fmt: skip
+
+
+def _yaml(documents: list[dict[str, Any]]) -> str:
+    import yaml
+
+    return "".join(f"---\n{yaml.safe_dump(each, sort_keys=False)}" for each in documents)

@@ -1,0 +1,145 @@
+"""The objects that the webhook needs in a cluster."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from sealgate.admission import manifests
+from sealgate.admission.manifests import Options
+from sealgate.errors import UsageError
+
+DIGEST = "sha256:" + "a" * 64
+OPTIONS = Options(image=f"registry.example/sealgate@{DIGEST}", ca_bundle=b"-----BEGIN CERTIFICATE-----\n")
+
+
+def hooks(options: Options = OPTIONS) -> list[dict]:
+    return [hook for each in manifests.registration(options) for hook in each["webhooks"]]
+
+
+def resources(hook: dict) -> set[str]:
+    return {name for rule in hook["rules"] for name in rule["resources"]}
+
+
+def test_K01_K04_subresources_that_carry_images_or_start_them_are_registered():
+    for hook in hooks():
+        assert {
+            "pods",
+            "pods/ephemeralcontainers",
+            "deployments/scale",
+            "replicationcontrollers",
+            "podtemplates",
+        } <= resources(hook)
+
+
+def test_K12_K24_the_webhook_fails_closed_and_no_expression_can_skip_it():
+    for hook in hooks():
+        assert hook["failurePolicy"] == "Fail"
+        assert hook["matchPolicy"] == "Equivalent"
+        assert hook["timeoutSeconds"] == 10
+        assert "matchConditions" not in hook
+
+
+def test_K21_neither_delete_nor_connect_is_registered():
+    for hook in hooks():
+        for rule in hook["rules"]:
+            assert rule["operations"] == ["CREATE", "UPDATE"]
+
+
+def test_K11_K23_W25_namespaces_are_left_out_by_name_alone():
+    for hook in hooks(OPTIONS._replace(exempt=("kube-system",))):
+        assert "objectSelector" not in hook
+        [expression] = hook["namespaceSelector"]["matchExpressions"]
+        assert expression == {
+            "key": "kubernetes.io/metadata.name",
+            "operator": "NotIn",
+            "values": ["kube-system", "sealgate"],
+        }
+    [expression] = hooks()[0]["namespaceSelector"]["matchExpressions"]
+    assert expression["values"] == ["sealgate"]
+
+
+def test_the_pod_is_restricted():
+    [deployment] = [each for each in manifests.before(OPTIONS) if each["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    [container] = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert deployment["spec"]["replicas"] == 3
+    assert any(each["kind"] == "PodDisruptionBudget" for each in manifests.before(OPTIONS))
+
+
+def rules(kind: str, options: Options = OPTIONS) -> list[dict]:
+    return [rule for each in manifests.before(options) if each["kind"] == kind for rule in each["rules"]]
+
+
+def test_P23_it_may_read_secrets_of_its_own_namespace_alone_unless_asked_otherwise():
+    assert not any("secrets" in rule["resources"] for rule in rules("ClusterRole"))
+    assert rules("Role") == [{"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get"]}]
+    [pulling] = [
+        rule for rule in rules("ClusterRole", OPTIONS._replace(pull_secrets=True)) if "secrets" in rule["resources"]
+    ]
+    assert pulling["verbs"] == ["get"]
+    for rule in rules("ClusterRole") + rules("Role"):
+        assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+        written = set(rule["verbs"]) - {"get", "list", "watch"}
+        if written:  # nothing but the status of our own policies, and Events
+            own = ("sealgate.dev", ["clusterimagepolicies/status", "imagepolicies/status", "policyexceptions/status"])
+            assert (rule["apiGroups"][0], rule["resources"], written) in [
+                (*own, {"patch"}),
+                ("", ["events"], {"create"}),
+            ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image": "registry.example/sealgate:1"},
+        {"replicas": 1},
+        {"seconds": 31},
+        {"seconds": 1},
+        {"ca_bundle": b"x"},
+        {"image": "::"},
+    ],
+)
+def test_what_would_leave_a_hole_is_refused(change):
+    with pytest.raises(UsageError) as caught:
+        manifests.registration(OPTIONS._replace(**change))
+    assert caught.value.code == "usage"
+    assert manifests.registration(OPTIONS)
+
+
+def test_the_registration_is_printed_last(sealgate, tmp_path, authority):
+    done = sealgate("admission", "install", "--image", OPTIONS.image, "--ca-bundle", authority.certificate, check=True)
+    kinds = [each["kind"] for each in yaml.safe_load_all(done.stdout)]
+    assert kinds[:4] == ["CustomResourceDefinition"] * 3 + ["Namespace"]
+    assert kinds[-2:] == ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"]
+    assert len(kinds) == 14
+
+
+def test_without_an_authority_the_webhook_makes_its_own_and_may_write_nothing_else(sealgate):
+    done = sealgate("admission", "install", "--image", OPTIONS.image, check=True)
+    documents = list(yaml.safe_load_all(done.stdout))
+    [secret] = [each for each in documents if each["kind"] == "Secret"]
+    assert secret["metadata"]["name"] == "sealgate-serving"
+    assert "data" not in secret
+    [deployment] = [each for each in documents if each["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    assert "sealgate/sealgate-serving" in pod["containers"][0]["args"]
+    assert [each["name"] for each in pod["volumes"]] == ["tmp"]
+    writing = [
+        (rule["resources"], rule.get("resourceNames"))
+        for each in documents
+        if each["kind"] in {"Role", "ClusterRole"}
+        for rule in each["rules"]
+        if set(rule["verbs"]) & {"update", "delete", "*"}
+    ]
+    registered = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"]
+    assert writing == [(registered, ["sealgate"]), (["secrets"], ["sealgate-serving"])]
+    both = ("--ca-bundle", "/dev/null", "--cert-manager", "a/b")
+    assert sealgate("admission", "install", "--image", OPTIONS.image, *both, check=False).returncode == 2
