@@ -217,9 +217,13 @@ class _Lines:
         self._rest.clear()
 
 
+_SPREAD = random.Random()  # noqa: S311 - spreads load, protects nothing
+"""Its own: watches run on threads, and the generator that all share is for whoever seeds it."""
+
+
 def _jittered(pause: float) -> float:
     """Replicas that lost their server together do not come back together."""
-    return pause * (0.5 + random.random())  # noqa: S311 - spreads load, protects nothing
+    return pause * (0.5 + _SPREAD.random())
 
 
 def labels(document: Mapping[str, Any]) -> dict[str, str]:
