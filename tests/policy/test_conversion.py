@@ -11,7 +11,7 @@ from policy.sigstore.scene import Registry, cip, codes, decide, keyed, load, one
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 from sealgate.keys.private import PrivateKey
 from sealgate.oci.reference import parse
-from sealgate.policy import conversion
+from sealgate.policy.conversion import grammars
 from sealgate.policy.evaluate import Index
 from sealgate.policy.reading import Source
 
@@ -50,7 +50,7 @@ IMAGES = [f"{HOST}/team/{name}:1.0" for name in SIGNED] + [
 
 def convert(*documents, to="sealgate"):
     sources = [Source(f"{at}.yaml", each) for at, each in enumerate(documents)]
-    return conversion.convert(sources, to)
+    return grammars.convert(sources, to)
 
 
 def outcomes(documents, registry, *, no_match="deny", kinds=("Pod", "Deployment"), namespaces=("default",), **more):
@@ -93,7 +93,7 @@ def entries(*keys, **more):
 def own(require, *, images=(f"{HOST}/team/**",), kind="ClusterImagePolicy", namespace=None, **spec):
     metadata = {"name": "own"} | ({"namespace": namespace} if namespace else {})
     fields = {"images": list(images), "require": require} | spec
-    return {"apiVersion": conversion.VERSION, "kind": kind, "metadata": metadata, "spec": fields}
+    return {"apiVersion": grammars.VERSION, "kind": kind, "metadata": metadata, "spec": fields}
 
 
 def signature(key, **more):

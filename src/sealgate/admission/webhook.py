@@ -253,12 +253,10 @@ def _extracted(force: Force, workload: Workload, review: Review) -> list[Placed]
     policies = force.catalogue.policies
     if workload.operation == "DELETE" or not any(rule.extractors for rule in policies.rules):
         return []
-    from sealgate.policy import kyverno_extractors
+    from sealgate.policy.kyverno import extractors
 
     there = {each.pointer for each in (*review.images, *review.unchanged)}
-    return [
-        each._replace(pointer="") for each in kyverno_extractors.images(policies, workload) if each.pointer not in there
-    ]
+    return [each._replace(pointer="") for each in extractors.images(policies, workload) if each.pointer not in there]
 
 
 def _with_labels(workload: Workload, force: Force) -> Workload:

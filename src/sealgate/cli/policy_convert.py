@@ -27,9 +27,9 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     import yaml
 
     from sealgate.gate import policies
-    from sealgate.policy import conversion
+    from sealgate.policy.conversion import grammars
 
-    found = conversion.convert(policies.read(arguments.policies), arguments.to)
+    found = grammars.convert(policies.read(arguments.policies), arguments.to)
     for remark in found.remarks:
         context.err(f"note: {remark}")
     context.out("---\n".join(yaml.safe_dump(each, sort_keys=False, allow_unicode=True) for each in found.documents))

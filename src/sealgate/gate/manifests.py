@@ -148,14 +148,14 @@ def with_extracted(found: Iterable[Deployed], policies: Policies) -> list[Deploy
     """
     if not any(rule.extractors or getattr(rule.demand, "extracts", False) for rule in policies.rules):
         return list(found)
-    from sealgate.policy import kyverno_extractors
+    from sealgate.policy.kyverno import extractors
 
     made = []
     for each in found:
         there = {image.pointer for image in each.images}
         more = tuple(
             image._replace(pointer="")
-            for image in kyverno_extractors.images(policies, each.workload)
+            for image in extractors.images(policies, each.workload)
             if not image.pointer or f"{each.pointer}{image.pointer}" not in there
         )
         made.append(each._replace(images=(*each.images, *more)))

@@ -6,13 +6,14 @@ Source: Kubernetes, `metav1.LabelSelector`: an empty selector selects everything
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from sealgate.errors import PolicyInvalidError
 
 if TYPE_CHECKING:
     from sealgate.policy.fields import Fields
 
+S = TypeVar("S", bound="LabelSelector")
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 
 
@@ -22,11 +23,13 @@ class LabelSelector(NamedTuple):
     labels: tuple[tuple[str, str], ...] = ()
     expressions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
-    def fits(self, labels: Mapping[str, str]) -> bool:
+    def fits(self, found: Mapping[str, str]) -> bool:
         """Whether these labels are selected."""
-        return all(labels.get(key) == value for key, value in self.labels) and all(
-            _holds(labels, key, operator, values) for key, operator, values in self.expressions
-        )
+        return all(found.get(key) == value for key, value in self.labels) and self.expressed(found)
+
+    def expressed(self, found: Mapping[str, str]) -> bool:
+        """Whether `matchExpressions` hold for these labels."""
+        return all(_holds(found, key, operator, values) for key, operator, values in self.expressions)
 
 
 def _holds(labels: Mapping[str, str], key: str, operator: str, values: tuple[str, ...]) -> bool:
@@ -38,8 +41,8 @@ def _holds(labels: Mapping[str, str], key: str, operator: str, values: tuple[str
     return found if operator == "In" else not found
 
 
-def read(fields: Fields, name: str) -> LabelSelector | None:
-    """The selector in a field; None when absent. Raises `PolicyInvalidError`."""
+def read(fields: Fields, name: str, made: type[S]) -> S | None:
+    """The selector in a field, of this type; None when absent. Raises `PolicyInvalidError`."""
     selector = fields.fields(name)
     if selector is None:
         return None
@@ -51,4 +54,4 @@ def read(fields: Fields, name: str) -> LabelSelector | None:
         if (operator in {"In", "NotIn"}) != bool(values):
             raise PolicyInvalidError(f"{each.where}: {operator} {'has no' if values else 'wants'} values")
         expressions.append(each.done((key, operator, values)))
-    return selector.done(LabelSelector(selector.text_map("matchLabels"), tuple(expressions)))
+    return selector.done(made(selector.text_map("matchLabels"), tuple(expressions)))

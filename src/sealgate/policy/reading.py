@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from sealgate.policy.model import NoMatch
 
 _READERS: dict[tuple[str, str], str] = {
-    ("kyverno.io", "ClusterPolicy"): "kyverno",
-    ("kyverno.io", "Policy"): "kyverno",
-    ("kyverno.io", "PolicyException"): "kyverno_exception",
-    ("policies.kyverno.io", "ImageValidatingPolicy"): "kyverno_validating",
-    ("policies.kyverno.io", "NamespacedImageValidatingPolicy"): "kyverno_validating",
-    ("policies.kyverno.io", "PolicyException"): "kyverno_validating_exception",
-    ("policy.sigstore.dev", "ClusterImagePolicy"): "sigstore",
-    ("policy.sigstore.dev", "TrustRoot"): "sigstore_root",
-    ("sealgate.dev", "ImagePolicy"): "own",
-    ("sealgate.dev", "ClusterImagePolicy"): "own",
-    ("sealgate.dev", "PolicyException"): "own",
+    ("kyverno.io", "ClusterPolicy"): "kyverno.policy",
+    ("kyverno.io", "Policy"): "kyverno.policy",
+    ("kyverno.io", "PolicyException"): "kyverno.exception",
+    ("policies.kyverno.io", "ImageValidatingPolicy"): "kyverno.validating",
+    ("policies.kyverno.io", "NamespacedImageValidatingPolicy"): "kyverno.validating",
+    ("policies.kyverno.io", "PolicyException"): "kyverno.validating_exception",
+    ("policy.sigstore.dev", "ClusterImagePolicy"): "sigstore.policy",
+    ("policy.sigstore.dev", "TrustRoot"): "sigstore.trust",
+    ("sealgate.dev", "ImagePolicy"): "own.policy",
+    ("sealgate.dev", "ClusterImagePolicy"): "own.policy",
+    ("sealgate.dev", "PolicyException"): "own.policy",
 }
 """API group and kind, and the module of this room that reads it: a function `read(source, context) -> Loaded`."""
 _OTHERS = frozenset({"Secret", "ConfigMap", "Namespace", "List"})
@@ -129,7 +129,7 @@ def _module(source: Source) -> str | None:
     """Who reads an object. policy.json has neither version nor kind, and always `default`."""
     document = source.document
     if "default" in document and "kind" not in document and "apiVersion" not in document:
-        return "containers"
+        return "containers.policy"
     return _READERS.get((source.group, source.kind))
 
 

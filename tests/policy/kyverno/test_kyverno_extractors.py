@@ -4,7 +4,7 @@ import pytest
 
 from policy.kyverno.scene import block, keys, load, policy, workload
 from sealgate.errors import PolicyInvalidError, WorkloadInvalidError
-from sealgate.policy import kyverno_extractors
+from sealgate.policy.kyverno import extractors
 
 TASK = {
     "kind": "Task",
@@ -15,11 +15,11 @@ TASK = {
 }  # fmt: skip
 
 
-def found(good, *extractors, document=TASK, kind="Task"):
-    made = policy(block(keys(good)), rule={"imageExtractors": {"Task": list(extractors)}})
+def found(good, *asked, document=TASK, kind="Task"):
+    made = policy(block(keys(good)), rule={"imageExtractors": {"Task": list(asked)}})
     policies = load(made)
     task = workload("Task", gvr=("tekton.dev", "v1", "tasks"), document=document)._replace(kind=kind)
-    return [(each.image, each.where, each.pointer) for each in kyverno_extractors.images(policies, task)]
+    return [(each.image, each.where, each.pointer) for each in extractors.images(policies, task)]
 
 
 @pytest.mark.parametrize(

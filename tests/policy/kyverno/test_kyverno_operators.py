@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.kyverno.scene import block, codes, keys, load, one, policy
-from sealgate.policy.kyverno_time import duration, duration_text, moment, moment_text
+from sealgate.policy.kyverno.quantities import duration, duration_text, moment, moment_text
 
 IMAGE = "registry.example.com/team/unsigned:1.0"
 NUMBERS = {

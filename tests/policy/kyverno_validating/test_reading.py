@@ -293,7 +293,7 @@ def test_exceptions_that_do_not_load(good):
 
 def test_images_of_other_kinds(registry, good):
     from policy.kyverno.scene import workload
-    from sealgate.policy import kyverno_extractors
+    from sealgate.policy.kyverno import extractors
 
     rules = {"apiGroups": ["x.example"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["tasks"]}
     policies = load(
@@ -303,7 +303,7 @@ def test_images_of_other_kinds(registry, good):
     for name, code in (("signed", "accepted"), ("unsigned", "no-signature")):
         document = {"metadata": {}, "spec": {"steps": [{"uses": f"{TEAM}/{name}:1.0"}]}}
         found = workload("Task", gvr=("x.example", "v1", "tasks"), document=document)
-        placed = kyverno_extractors.images(policies, found)
+        placed = extractors.images(policies, found)
         assert [each.where for each in placed] == ["images.task[0]"]
         assert [r.code for i in decide(policies, registry, found=found, placed=placed).images for r in i.rulings] == [
             code
@@ -313,11 +313,11 @@ def test_images_of_other_kinds(registry, good):
 @pytest.mark.parametrize(("of", "places"), [("team-a", ["images.more[0]"]), ("team-b", [])])
 def test_P23_a_policy_of_a_namespace_finds_no_images_in_another(good, of, places):
     from policy.kyverno.scene import workload
-    from sealgate.policy import kyverno_extractors
+    from sealgate.policy.kyverno import extractors
 
     found = ivp(SIGNED, keys={"k": good}, images=[{"name": "more", "expression": "['registry.example.com/team/x:1']"}])
     found |= {"kind": "NamespacedImageValidatingPolicy", "metadata": {"name": "ivp", "namespace": "team-a"}}
-    placed = kyverno_extractors.images(load(found), workload(images=(f"{TEAM}/signed:1.0",), namespace=of))
+    placed = extractors.images(load(found), workload(images=(f"{TEAM}/signed:1.0",), namespace=of))
     assert [each.where for each in placed] == places
 
 

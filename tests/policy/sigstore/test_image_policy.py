@@ -5,8 +5,9 @@ import pytest
 from policy.sigstore.scene import NOW, References, codes, decide, load, one, pem, refused, workload
 from sealgate.errors import PolicyUndecidedError
 from sealgate.oci.reference import parse
-from sealgate.policy import mirrors, patterns, selection
+from sealgate.policy import mirrors, patterns
 from sealgate.policy.fields import Fields
+from sealgate.policy.own import selection
 
 HOST = "registry.example.com"
 TEAM = f"{HOST}/team"
@@ -246,7 +247,7 @@ def test_a_policy_for_every_image_and_no_excuse_for_every_image(registry, good):
 def test_no_look_alike_passes_a_list_of_registries(registry_name, image, good):
     from sealgate.policy import listing
     from sealgate.policy.model import Listed
-    from sealgate.policy.own_demand import registry_pattern
+    from sealgate.policy.own.demand import registry_pattern
 
     listed = Listed(True, (registry_pattern(registry_name),), (), "no", "")
     subject = {"reference": str(parse(image)), "digest": "sha256:" + "1" * 64}

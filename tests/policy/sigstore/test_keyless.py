@@ -10,8 +10,8 @@ import pytest
 from peers.certificates import Authority
 from policy.sigstore.scene import References as Beside
 from policy.sigstore.scene import cip, codes, keyed, load, one, pem, refused
-from sealgate.policy import conversion
 from sealgate.policy.attestors import Settings
+from sealgate.policy.conversion import grammars
 from sealgate.policy.reading import Source
 from sealgate.trust import root as roots
 from trust_service.authority import pem as certificate_pem
@@ -500,7 +500,7 @@ def test_converted_policies_decide_alike(registry, service, settings, issuer):
         assert len({str(each) for each in before}) > 1
         made = [document]
         for to in ("sealgate", "sigstore", "sealgate"):
-            made = list(conversion.convert([Source("x.yaml", each) for each in made], to).documents)
+            made = list(grammars.convert([Source("x.yaml", each) for each in made], to).documents)
             after = [
                 judged(registry, *made, image=image, settings=settings, found=found)
                 for image in ("k-dev", "k-both", "k-unlogged", "k-other")
@@ -520,7 +520,7 @@ def test_converted_identities_of_kyverno(registry, settings, issuer):
             for image in ("k-dev", "k-other", "k-evil", "k-unlogged")
         ]
         for to in ("sealgate", "kyverno", "sigstore"):
-            made = list(conversion.convert([Source("x.yaml", each) for each in made], to).documents)
+            made = list(grammars.convert([Source("x.yaml", each) for each in made], to).documents)
             after = [
                 judged(registry, *made, image=image, settings=settings)
                 for image in ("k-dev", "k-other", "k-evil", "k-unlogged")

@@ -1,0 +1,1 @@
+"""containers/image's `policy.json` as `Rule`s."""

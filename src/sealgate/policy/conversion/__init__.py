@@ -1,0 +1,1 @@
+"""Policies from one grammar to another."""

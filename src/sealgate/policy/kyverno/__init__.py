@@ -1,0 +1,1 @@
+"""Kyverno's policies as `Rule`s and `Exemption`s."""

@@ -1,0 +1,1 @@
+"""Sealgate's own policies as `Rule`s and `Exemption`s."""

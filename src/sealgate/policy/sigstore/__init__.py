@@ -1,0 +1,1 @@
+"""policy-controller's policies as `Rule`s."""
