@@ -207,6 +207,8 @@ CONDITION_VERDICT_SECONDS = 60.0
 """The same where a policy of a user looked at the Statement: it may know the time."""
 REFUSAL_SECONDS = 10.0
 TAG_SECONDS = 10.0
+TAG_RENEWALS = 4
+"""Tags that are looked up again at once, before what they meant is over."""
 VERDICTS = 50_000
 """Verdicts that are kept, and tags."""
 VERDICT_BYTES = 128 * 1024 * 1024

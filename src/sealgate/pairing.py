@@ -9,6 +9,8 @@ def most(choices: Sequence[Collection[object]]) -> int:
     """How many parts can have a signer of their own, where `choices` says for each part whose signature would do: a largest
     matching, by augmenting paths (Berge).
     """
+    if len(choices) < 2:
+        return sum(map(bool, choices))
     taken: dict[object, int] = {}
 
     def place(part: int, seen: set[object]) -> bool:

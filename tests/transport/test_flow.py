@@ -292,6 +292,42 @@ def test_a_flow_may_tidy_up_when_it_is_given_up(adapter, endless):
     assert steps == ["tidied"]
 
 
+def test_a_flow_that_had_only_begun_tidies_up_when_another_fails(adapter):
+    said = []
+
+    async def patient():
+        try:
+            await flow.sleep(60)
+        except flow.Cancelled:
+            await flow.sleep(0)
+            said.append("tidied up")
+            raise
+
+    async def failing():
+        raise UnreachableError("gone")
+
+    async def whole():
+        with pytest.raises(UnreachableError):
+            await flow.gather([patient(), failing(), patient()])
+        return await flow.gather([flow.now(), flow.now()])
+
+    assert len(adapter.run(whole())) == 2
+    assert said == ["tidied up"]
+
+
+def test_flows_that_need_not_wait_end_in_their_order(adapter):
+    said = []
+
+    async def one(number):
+        said.append(number)
+        if number == 3:
+            await flow.sleep(0)
+        return number
+
+    assert adapter.run(flow.gather([one(number) for number in range(6)], limit=2)) == [0, 1, 2, 3, 4, 5]
+    assert said == [0, 1, 2, 3, 4, 5]
+
+
 def test_once_runs_once_for_everybody(adapter):
     runs = []
 

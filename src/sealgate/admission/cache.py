@@ -10,6 +10,7 @@ With `known_good_seconds`, an accepted verdict whose time is over may still be u
 
 from __future__ import annotations
 
+import zlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,7 +49,8 @@ class _Kept(NamedTuple):
 
 _REPORT_BYTES = 4096
 _REFUSED_REPORTS = 4
-_OLD_SHARE = 0.7
+_OLD_SHARES = (0.4, 0.8)
+"""Of its time, after which a tag is looked up again: each tag has its own share, lest those that came together stay so."""
 
 
 class Settings(NamedTuple):
@@ -144,8 +146,13 @@ class Cache:
 
     def tag_is_old(self, scope: str, reference: Reference, now: float) -> bool:
         """Whether what a tag means, which is still believed, should be looked up again before it ends."""
-        kept = self._tags.get((scope, str(reference)))
-        return kept is not None and now - kept[1] >= _OLD_SHARE * self.settings.tag_seconds
+        name = str(reference)
+        kept = self._tags.get((scope, name))
+        if kept is None:
+            return False
+        least, most = _OLD_SHARES
+        share = least + (most - least) * (zlib.crc32(name.encode()) % 64) / 64
+        return now - kept[1] >= share * self.settings.tag_seconds
 
     def remember_tag(self, scope: str, reference: Reference, digest: Digest, now: float) -> None:
         """Keep for some seconds what a tag means."""

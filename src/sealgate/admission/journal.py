@@ -28,6 +28,8 @@ class Journal:
         self._stream = stream
         self._clock = clock
         self._waiting: deque[str] = deque()
+        self._second = (-1, "")
+        """The last second that was written out."""
         self._closed = threading.Event()
         self.dropped = 0
         self._writing = False
@@ -40,7 +42,10 @@ class Journal:
             self.dropped += 1
             return
         now = self._clock()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+        second = int(now // 1)
+        if second != self._second[0]:
+            self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
+        stamp = f"{self._second[1]}.{int((now - second) * 1000):03d}Z"
         line: dict[str, Any] = {"time": stamp, "level": level, "event": event}
         line.update((name, _plain(value)) for name, value in fields.items() if value is not None)
         self._waiting.append(json.dumps(line, separators=(",", ":")))

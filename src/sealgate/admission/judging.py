@@ -97,6 +97,8 @@ class Shared:
         self.clock = clock
         self._seconds = seconds
         self._tags: dict[tuple[str, str], tuple[_Work, asyncio.Future[Digest | Exception]]] = {}
+        self._renewals: set[tuple[str, str]] = set()
+        """Tags that are looked up again though nobody waits for them."""
         self._verdicts: dict[Key, tuple[_Work, asyncio.Future[Verdict | Exception]]] = {}
         self._described: dict[tuple[str, str, Digest], tuple[_Work, asyncio.Future[Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -134,6 +136,14 @@ class Shared:
             self._start(self._resolve(scope, reference, where, work, future))
         found[0].keeps |= keeps
         return found
+
+    def renew(self, scope: Scope, reference: Reference) -> None:
+        """Look up again what a tag means, for reviews to come: nobody waits for it. A few at once, lest reviews wait."""
+        self._renewals = {each for each in self._renewals if each in self._tags}
+        if len(self._renewals) < limits.TAG_RENEWALS:
+            with contextlib.suppress(UnavailableError):
+                self.digest(scope, reference, keeps=True)
+                self._renewals.add((scope.name, str(reference)))
 
     async def _resolve(
         self, scope: Scope, reference: Reference, where: tuple[str, str], work: _Work, future: asyncio.Future[Any]
@@ -267,8 +277,7 @@ class SharedJudge:
             now = self._shared.clock()
             found = self._shared.cache.recall_tag(self._scope.name, reference, now)
             if found is not None and self._keeps and self._shared.cache.tag_is_old(self._scope.name, reference, now):
-                with contextlib.suppress(UnavailableError):  # nobody waits for it: the next review finds it renewed
-                    self._shared.digest(self._scope, reference, keeps=True)
+                self._shared.renew(self._scope, reference)
         if found is None:
             work, future = self._shared.digest(self._scope, reference, keeps=self._keeps)
             found = await self._wait(work, future, reference)
@@ -293,7 +302,11 @@ class SharedJudge:
         if missing:
             judged = iter(await self._judge(reference, digest, missing, now))
             found = [next(judged) if verdict is None else verdict for verdict in found]
-        return [verdict._replace(image=name) for verdict in found if verdict is not None]
+        return [
+            verdict if verdict.image == name else verdict._replace(image=name)
+            for verdict in found
+            if verdict is not None
+        ]
 
     async def _judge(
         self, reference: Reference, digest: Digest, missing: list[tuple[Key, Attestor]], now: float

@@ -75,6 +75,8 @@ def _listed(listed: Listed, subject: Mapping[str, object]) -> Outcome:
 def _count(count: Count, verdicts: Mapping[str, Verdict], subject: Mapping[str, object]) -> Outcome:
     if not count.parts or count.needed < 1:
         return Outcome("refused", "nothing-required", "the policy requires nothing, which nothing can meet")
+    if len(count.parts) == 1 == count.needed and isinstance(count.parts[0], Count):
+        return _count(count.parts[0], verdicts, subject)  # one of one: sets in sets are how Kyverno writes them
     found = [(part, decide(part, verdicts, subject)) for part in count.parts]
     sure = _met(found, verdicts, frozenset({"accepted"}))
     if sure >= count.needed:

@@ -101,8 +101,13 @@ class Index:
         self._images: dict[Dialect, patterns.PatternSet] = {}
         self._skips: dict[Dialect, patterns.PatternSet] = {}
         self._rules: dict[Dialect, list[Rule]] = {}
+        self._selectors: dict[Dialect, list[Selector]] = {}
+        alike: dict[str, Selector] = {}
         for rule in policies.rules:
             self._rules.setdefault(rule.dialect, []).append(rule)
+            # Many policies select alike: `Asked` asks each selector once. What is written out alike is of the same types.
+            same = alike.setdefault(repr(rule.selector), rule.selector)
+            self._selectors.setdefault(rule.dialect, []).append(same)
         for dialect, rules in self._rules.items():
             self._images[dialect] = patterns.PatternSet(
                 [[patterns.expression(each, dialect) for each in rule.images] for rule in rules]
@@ -136,6 +141,7 @@ class Index:
         found: list[Rule] = []
         skipped: list[Rule] = []
         for dialect, rules in self._rules.items():
+            selectors = self._selectors[dialect]
             texts = patterns.candidates(reference, dialect)
             hits = sorted(self._images[dialect].matching(texts))
             if not hits:
@@ -144,7 +150,7 @@ class Index:
             about = [
                 index
                 for index in hits
-                if rules[index].namespace in {None, workload.namespace} and asked.selects(rules[index].selector)
+                if rules[index].namespace in {None, workload.namespace} and asked.selects(selectors[index])
             ]
             highest = max((rules[index].specificity for index in about), default=0)
             for index in about:
@@ -276,12 +282,11 @@ async def _image(
     index: Index, about: Asked, placed: Placed, judge: Judge, now: float, jointly: list[_Question]
 ) -> ImageDecision:
     workload = about.workload
-    base = ImageDecision(placed.image, placed.where, placed.pointer, None, None, ())
     try:
         reference = parse_reference(placed.image)  # (1)
     except InvalidReferenceError as error:
-        return base._replace(rulings=(_failed(error, "enforce"),))
-    base = base._replace(reference=str(reference))
+        return ImageDecision(placed.image, placed.where, placed.pointer, None, None, (_failed(error, "enforce"),))
+    base = ImageDecision(placed.image, placed.where, placed.pointer, str(reference), None, ())
     if not index.policies.rules:
         return base._replace(
             rulings=(

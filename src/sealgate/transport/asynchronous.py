@@ -70,14 +70,17 @@ async def run(flow: Flow[T], *, client: Client, seconds: float = limits.TOTAL_SE
 
     When the calling task is cancelled, the flow and everything it started is given up, and requests on their way are ended.
     """
-    return cast("T", await _LoopScheduler(flow, client, seconds).run())
+    effect = effects.begin(flow)
+    if isinstance(effect, effects.Ended):  # nothing was waited for: most of what is in a cache
+        return cast("T", effect.result)
+    return cast("T", await _LoopScheduler(flow, client, seconds, effect).run())
 
 
 class _LoopScheduler(Scheduler):
     """Runs tasks in callbacks of the event loop."""
 
-    def __init__(self, flow: Flow[Any], client: Client, seconds: float) -> None:
-        super().__init__(flow, seconds)
+    def __init__(self, flow: Flow[Any], client: Client, seconds: float, effect: object) -> None:
+        super().__init__(flow, seconds, effect)
         self._client = client
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + seconds

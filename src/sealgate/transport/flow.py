@@ -57,6 +57,8 @@ class Spawn(NamedTuple):
     """Start a flow beside this one, get its task."""
 
     flow: Flow[Any]
+    effect: object = None
+    """What a flow that was begun already waits for; None: it begins with the task."""
 
 
 class Join(NamedTuple):
@@ -145,7 +147,12 @@ async def _run_together(flows: list[Flow[T]], limit: int | None, *, stop_at_erro
             await work()
         else:
             for _ in range(len(flows) if limit is None else min(max(limit, 1), len(flows))):
-                tasks.append(await _perform(Spawn(work())))  # noqa: PERF401 - known one by one, to be given up
+                if not todo or failures:
+                    break
+                worker = work()
+                effect = await _begun(worker)  # here: flows that need not wait cost no task
+                if not isinstance(effect, Ended):
+                    tasks.append(await _perform(Spawn(worker, effect)))
             for task in tasks:
                 await _perform(Wait(task))
     except BaseException:  # this flow itself was given up: nothing that was begun here goes on
@@ -163,6 +170,37 @@ async def _run_together(flows: list[Flow[T]], limit: int | None, *, stop_at_erro
 
 
 _UNFINISHED = object()
+
+
+class Ended(NamedTuple):
+    """What came of a flow that ended without waiting for anything."""
+
+    result: Any
+
+
+def begin(flow: Flow[Any]) -> object:
+    """Run a flow up to its first effect: that effect, or how it `Ended`. Raises what it raises."""
+    return _effect_of(flow.send, None)
+
+
+async def _begun(flow: Flow[Any]) -> object:
+    """Run a flow up to its first wait. What a driver answers at once lets nothing else run, here as there."""
+    effect = begin(flow)
+    while isinstance(effect, (Now, Spawn, Cancel)):
+        try:
+            value = await _perform(effect)
+        except BaseException as error:  # noqa: BLE001 - it is the flow's that is asked for
+            effect = _effect_of(flow.throw, error)
+        else:
+            effect = _effect_of(flow.send, value)
+    return effect
+
+
+def _effect_of(go_on: Callable[[Any], object], value: object) -> object:
+    try:
+        return go_on(value)
+    except StopIteration as stop:
+        return Ended(stop.value)
 
 
 class Task(Generic[T]):

@@ -23,6 +23,7 @@ class Task:
     __slots__ = (
         "cancelled",
         "done",
+        "effect",
         "error",
         "flow",
         "joined",
@@ -34,8 +35,10 @@ class Task:
         "traceback",
     )
 
-    def __init__(self, flow: Flow[Any]) -> None:
+    def __init__(self, flow: Flow[Any], effect: object = None) -> None:
         self.flow = flow
+        self.effect = effect
+        """What a flow that was begun already waits for, until it is told to go on; None otherwise."""
         self.done = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -56,7 +59,8 @@ class Task:
 class Scheduler:
     """Runs one flow and what it spawns, one at a time, to the end of the first."""
 
-    def __init__(self, flow: Flow[Any], seconds: float) -> None:
+    def __init__(self, flow: Flow[Any], seconds: float, effect: object = None) -> None:
+        """`effect`: what the flow waits for, if it was begun already (`flow.begin`)."""
         self._seconds = seconds
         self._ready: deque[tuple[Task, Any, BaseException | None]] = deque()
         self._live: dict[Task, None] = {}
@@ -65,7 +69,7 @@ class Scheduler:
         """The last unexpected exception that no task was told of."""
         self._closing = False
         self.expired = False
-        self._root = self._add(flow)
+        self._root = self._add(flow, effect)
 
     # -- what a driver provides
 
@@ -134,8 +138,8 @@ class Scheduler:
             hint="--timeout sets it; the registry may be slow or out of reach",
         )
 
-    def _add(self, flow: Flow[Any]) -> Task:
-        task = Task(flow)
+    def _add(self, flow: Flow[Any], effect: object) -> Task:
+        task = Task(flow, effect)
         self._live[task] = None
         self._ready.append((task, None, None))
         return task
@@ -150,7 +154,12 @@ class Scheduler:
                 task.cancelled = False
                 error = Cancelled()
             try:
-                effect = task.flow.send(value) if error is None else task.flow.throw(error)
+                if error is not None:
+                    effect = task.flow.throw(error)
+                elif task.effect is not None:
+                    effect = task.effect
+                else:
+                    effect = task.flow.send(value)
             except StopIteration as stop:
                 self._finish(task, stop.value, None)
                 return
@@ -159,11 +168,11 @@ class Scheduler:
                 if isinstance(caught, (Exception, Cancelled)):
                     return
                 raise
-            value = error = None
+            value = error = task.effect = None
             if isinstance(effect, effects.Now):
                 value = self.now()
             elif isinstance(effect, effects.Spawn):
-                value = self._add(effect.flow)
+                value = self._add(effect.flow, effect.effect)
             elif isinstance(effect, effects.Cancel):
                 if effect.task is not task:
                     self._cancel(effect.task)
