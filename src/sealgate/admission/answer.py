@@ -27,6 +27,7 @@ Mutate = Literal["pods", "all"]
 """Whose images `/mutate` gives digests: Pods alone, or everything that makes Pods too."""
 
 DIGEST_MISSING = "digest-missing"
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 _AUDIT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _AUDIT_NAMES = 16
 _HARMLESS = frozenset({"accepted", "skipped"})
@@ -74,13 +75,13 @@ class Answer(NamedTuple):
         elif self.patch:
             steps = [{"op": "replace", "path": pointer, "value": image} for pointer, image in self.patch]
             response["patchType"] = "JSONPatch"
-            response["patch"] = base64.b64encode(json.dumps(steps).encode()).decode()
+            response["patch"] = base64.b64encode(_encoded(steps).encode()).decode()
         if self.warnings:
             response["warnings"] = [cut(each, limits.WARNING_CHARS) for each in bounded(self.warnings)]
         if self.audit:
             response["auditAnnotations"] = {name: cut(text, limits.MESSAGE_CHARS) for name, text in self.audit}
         whole = {"apiVersion": API_VERSION, "kind": KIND, "response": response}
-        return json.dumps(whole, separators=(",", ":")).encode()
+        return _encoded(whole).encode()
 
 
 def refused(uid: str, code: str, message: str) -> Answer:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _TEXT = 2000
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 _PAUSE = 0.02
 
 
@@ -48,7 +49,7 @@ class Journal:
         stamp = f"{self._second[1]}.{int((now - second) * 1000):03d}Z"
         line: dict[str, Any] = {"time": stamp, "level": level, "event": event}
         line.update((name, _plain(value)) for name, value in fields.items() if value is not None)
-        self._waiting.append(json.dumps(line, separators=(",", ":")))
+        self._waiting.append(_encoded(line))
 
     def flush(self) -> None:
         """Wait until what was said is written, for a moment at most."""
