@@ -116,7 +116,7 @@ def _exchange(arguments: Namespace, context: Context) -> Exchange | None:
     from sealgate.oci.exchange import ambient, providers
     from sealgate.oci.exchange.cache import Exchanger
 
-    names = providers.parse_all(arguments.registry_credentials)
+    names = frozenset().union(*(providers.parse(each) for each in arguments.registry_credentials))
     return Exchanger(names, ambient.of_process(context.environ)) if names else None
 
 
