@@ -194,9 +194,10 @@ class Host:
             sent = [*self._headers(), *headers]
             authorization = None
             if own:
-                if scope in self._ends and await flow.now() >= self._ends[scope]:
+                ends = self._ends.get(scope)
+                if ends is not None and await flow.now() >= ends and self._ends.get(scope) == ends:
                     self._authorization.pop(scope, None)
-                    self._ends.pop(scope, None)
+                    del self._ends[scope]
                 authorization = self._authorization.get(scope)
                 if authorization is None and self._challenge is not None and not challenged:
                     try:
