@@ -212,7 +212,8 @@ def test_what_a_file_says_of_a_registry_comes_first(scene):
 
 def test_acr_gets_its_refresh_token_and_one_that_it_refuses_is_not_kept(scene):
     registry = scene.registry("team.azurecr.io", bearer=True)
-    scene.refuses("registry-unauthorized", "team.azurecr.io/app")
+    error = scene.refuses("registry-unauthorized", "team.azurecr.io/app")
+    assert "--registry-credentials" in (error.hint or "")
     assert registry.seen[-1][0] == "/oauth2/token"
     assert scene.clouds.hosts == [METADATA, "team.azurecr.io"]
     answer = scene.clouds.fake_acr(scene.clouds.asked[-1])

@@ -299,10 +299,14 @@ class Host:
             return f"Bearer {credentials.registry_token}"
         try:
             return await self._get_token(challenged, credentials, scope, url)
-        except UnauthorizedError:
-            if lent and credentials is not None:
-                self._give_up(credentials)
-            raise
+        except UnauthorizedError as error:
+            if not lent or credentials is None:
+                raise
+            self._give_up(credentials)
+            raise UnauthorizedError(
+                error.message,
+                hint="a cloud gave them (--registry-credentials): may that identity read this repository?",
+            ) from error
 
     async def _exchange(self, scope: tuple[str, str]) -> Credentials | None:
         """What a cloud gives; asked for once however many repositories wait for it."""
