@@ -126,12 +126,14 @@ def test_a_workload_of_another_place(clouds, exchange, given, elsewhere):
     found = exchange("google", REGISTRY, **given(elsewhere))
     assert found.credentials.password == "google-elsewhere-token"
     assert clouds.hosts == [STS]
+    assert clouds.asked[0].form["scope"].endswith("/auth/cloud-platform")
 
 
 def test_a_workload_of_another_place_as_a_service_account(clouds, exchange, given, elsewhere):
     found = exchange("google", REGISTRY, **given(elsewhere | {"service_account_impersonation_url": ACCOUNT}))
     assert found.credentials.password == "google-access-token-3"
     assert clouds.hosts == [STS, IAM]
+    assert clouds.asked[0].form["scope"].endswith("/auth/iam")
 
 
 def test_the_token_of_another_place_in_json(clouds, exchange, given, elsewhere, tmp_path):
