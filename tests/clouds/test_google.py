@@ -18,7 +18,8 @@ def given(tmp_path):
     """A file that GOOGLE_APPLICATION_CREDENTIALS names."""
 
     def write(document: object) -> dict[str, str]:
-        path = tmp_path / "google.json"
+        path = tmp_path / "a folder é" / "google.json"
+        path.parent.mkdir(exist_ok=True)
         path.write_text(document if isinstance(document, str) else json.dumps(document))
         return {"GOOGLE_APPLICATION_CREDENTIALS": str(path)}
 

@@ -34,6 +34,10 @@ class Ambient(NamedTuple):
         """What a variable holds, without blanks around it; `""` where it is not set. Raises `CredentialsMissingError`."""
         return _plain(self.environ.get(name, "").strip(), name)
 
+    def path(self, name: str) -> str:
+        """The file that a variable names; `""` where it is not set."""
+        return self.environ.get(name, "")
+
     def text(self, path: str, what: str) -> str:
         """A file of one token, without blanks around it. `what` names it in errors. Blocks. Raises `CredentialsMissingError`."""
         found = _plain(self.document(path, what).decode("utf-8", "replace").strip(), what)

@@ -50,7 +50,7 @@ def key(registry: str) -> str | None:
 
 async def exchange(registry: str, ambient: Ambient) -> Exchanged:
     """An access token as a password. Raises the errors of this room."""
-    path = ambient.variable("GOOGLE_APPLICATION_CREDENTIALS")
+    path = ambient.path("GOOGLE_APPLICATION_CREDENTIALS")
     if not path:
         return await _of_machine(ambient)
     described = await flow.call(lambda: _document(ambient.document(path, _FILE)))
