@@ -124,9 +124,10 @@ async def _of_container(ambient: Ambient) -> Keys:
     service = Service("Amazon's credentials of containers", url, own=plain)
     path = ambient.path("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
     if path:
-        token = await flow.call(lambda: ambient.text(path, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"))
+        # The whole value of the header, which may be two words ("Basic …").
+        token = await flow.call(lambda: ambient.text(path, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", words=True))
     else:
-        token = ambient.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+        token = ambient.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN", words=True)
     headers = (("Accept", "application/json"), *((("Authorization", token),) if token else ()))
     answer = asking.document(service, await asking.ask(service, "GET", headers=headers))
     return _checked(service, answer, ambient.clock(), session="Token")
