@@ -403,6 +403,59 @@ def test_sarif_and_junit(cli, policies, good, bad, tmp_path):
     assert [[child.tag for child in case] for case in suite] == [[], ["failure"], ["error"]]
 
 
+@pytest.mark.parametrize(
+    ("no_match", "level", "count"), [("allow", "note", 0), ("warn", "warning", 0), ("deny", "error", 1)]
+)
+def test_what_no_policy_is_about_is_told_in_every_output(cli, policies, no_match, level, count):
+    words = ("gate", "-p", policies, "--no-match", no_match, "-")
+    manifest = pod("elsewhere.example.com/x:1")
+    said = cli(*words, input=manifest)
+    assert said.out.split()[-1] == "image-unmatched"
+    assert "no policy is about this image (kyverno)" in said.err
+    [ruling] = json.loads(cli(*words, "-o", "json", input=manifest).out)[0]["images"][0]["rulings"]
+    assert (ruling["code"], ruling["outcome"]) == ("image-unmatched", "unmatched")
+    [run] = json.loads(cli(*words, "-o", "sarif", input=manifest).out)["runs"]
+    [result] = run["results"]
+    assert (result["ruleId"], result["level"]) == ("image-unmatched", level)
+    assert "elsewhere.example.com/x:1" in result["message"]["text"]
+    suite = ET.fromstring(cli(*words, "-o", "junit", input=manifest).out)
+    [[told]] = suite
+    assert (suite.get("failures"), told.tag) == (str(count), "failure" if count else "system-out")
+    assert "no policy is about this image" in (told.get("message") or told.text)
+
+
+def test_warnings_stand_in_every_output(cli, policies, bad):
+    file = policies / "check.yaml"
+    file.write_text(file.read_text().replace("Action: Enforce", "Action: Audit\n  emitWarning: true"))
+    file.write_text(file.read_text().replace("attestors:", "mutateDigest: false\n      attestors:"))
+    words = ("gate", "-p", policies, "-")
+    said = cli(*words, input=pod(bad.tagged))
+    assert (said.code, said.out.split()[0], said.out.split()[-1]) == (0, "warn", "signature-key-mismatch")
+    [run] = json.loads(cli(*words, "-o", "sarif", input=pod(bad.tagged)).out)["runs"]
+    assert [(each["ruleId"], each["level"]) for each in run["results"]] == [("signature-key-mismatch", "warning")]
+    [[told]] = ET.fromstring(cli(*words, "-o", "junit", input=pod(bad.tagged)).out)
+    assert (told.tag, "[signature-key-mismatch]" in told.text, "check/signed" in told.text) == (
+        "system-out",
+        True,
+        True,
+    )
+
+
+def test_what_is_asked_of_logs_is_said_at_the_start_and_of_every_image(cli, policies, good):
+    for tlog, start in (
+        ("auto", "no log is believed in, so none is asked for"),
+        ("ignore", "log entries are never asked for"),
+    ):
+        said = cli("gate", "-p", policies, "--tlog", tlog, "-", input=pod(good.tagged))
+        assert said.err.startswith(f"transparency log: {start}")
+        assert "    transparency log: not asked for" in said.err.splitlines()
+        explained = cli("policy", "explain", policies, good.tagged, "--tlog", tlog)
+        assert explained.err.startswith(f"transparency log: {start}")
+        assert "transparency log: not asked for" in explained.out
+    required = cli("gate", "-p", policies, "--tlog", "require", "-", input=pod(good.tagged))
+    assert (required.code, "no log is believed in" in required.err) == (2, True)
+
+
 # -- writing
 
 
@@ -439,7 +492,33 @@ def test_what_no_policy_asked_about_stays_as_it_is(cli, policies, good):
     assert said.out == text.replace(good.tagged, f"{good.tagged}@{good.digest}")
 
 
-def test_names_that_anchors_share_are_not_written(cli, policies, tmp_path, good):
+def test_a_name_that_an_anchor_shares_is_written_once(cli, policies, tmp_path, good):
+    file = tmp_path / "m.yaml"
+    text = (
+        "kind: Pod\nmetadata: {name: x}\nspec:\n  initContainers:\n  - name: i\n    image: &it  IMAGE  # kept\n"
+        "  containers:\n  - {name: c, image: *it}\n---\nkind: Pod\nmetadata: {name: y}\n"
+        "spec: {containers: [{name: c, image: !!str 'IMAGE'}]}\n"
+    )
+    file.write_text(text.replace("IMAGE", good.tagged))
+    said = cli("gate", "-p", policies, "--write", file)
+    assert said.code == 0, said.err
+    assert file.read_text() == text.replace("IMAGE", f"{good.tagged}@{good.digest}")
+    assert "Wrote" not in cli("gate", "-p", policies, "--write", file).err
+
+
+def test_a_name_that_comes_by_a_merge_key_is_written(cli, policies, tmp_path, good):
+    file = tmp_path / "compose.yaml"
+    text = (
+        "x-image: &image {image: NONE}\nx-common: &common\n  <<: *image\n  restart: always\n  image: IMAGE\n"
+        "services:\n  a:\n    <<: *common\n  b:\n    <<: [*common, *image]\n"
+    ).replace("NONE", "elsewhere.example.com/x:1")
+    file.write_text(text.replace("IMAGE", good.tagged))
+    said = cli("gate", "-p", policies, "--write", file)
+    assert said.code == 0, said.err
+    assert file.read_text() == text.replace("IMAGE", f"{good.tagged}@{good.digest}")
+
+
+def test_names_that_anchors_share_with_something_else_are_not_written(cli, policies, tmp_path, good):
     file = tmp_path / "m.yaml"
     file.write_text(
         f"kind: Pod\nmetadata: {{name: x, annotations: {{was: &i {good.tagged}}}}}\nspec:\n  containers:\n  - {{name: c, image: *i}}\n"
@@ -447,6 +526,7 @@ def test_names_that_anchors_share_are_not_written(cli, policies, tmp_path, good)
     before = file.read_text()
     said = cli("gate", "-p", policies, "--write", file)
     assert said.code != 0
+    assert "workload-invalid" in said.err
     assert file.read_text() == before
 
 

@@ -72,8 +72,8 @@ def hopeless(expression: Expression, subject: Mapping[str, object]) -> Outcome |
     if isinstance(expression, Listed):
         if expression.wanted and expression.digests and subject["digest"] is None:
             return None
-        found = _listed(expression, subject)
-        return found if found.outcome == "refused" else None
+        listed = _listed(expression, subject)
+        return listed if listed.outcome == "refused" else None
     if not isinstance(expression, Count):
         return None
     lost = [found for part in expression.parts if (found := hopeless(part, subject)) is not None]

@@ -15,6 +15,9 @@ import yaml
 from sealgate.errors import WorkloadInvalidError
 from sealgate.workloads import yamldocs
 
+_PROPERTIES = re.compile(r"(?:[&!][^\s\[\]{},]*[ \t]+)*")
+"""What may stand before a scalar on its line: an anchor, a tag (YAML 1.2, 6.9)."""
+_MERGE = "tag:yaml.org,2002:merge"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 
 
@@ -40,7 +43,9 @@ def rewrite(text: str, changes: Mapping[tuple[int, str], tuple[str, str]], *, wh
                 raise WorkloadInvalidError(f"{what}: {pointer} does not hold {old[:120]!a} any more")
             if found.style in {"|", ">"} or found.start_mark.line != found.end_mark.line:
                 raise WorkloadInvalidError(f"{what}: {pointer} stands on several lines; write it on one")
-            spans[found.start_mark.index, found.end_mark.index] = (new, found.style or "")
+            start = found.start_mark.index
+            start += _PROPERTIES.match(text[start : found.end_mark.index]).end()  # type: ignore[union-attr]  # it may be empty
+            spans[start, found.end_mark.index] = (new, found.style or "")
     for (start, end), (new, style) in sorted(spans.items(), reverse=True):
         quote = style if style in {"'", '"'} else ""
         if not _PLAIN.fullmatch(new):
@@ -68,7 +73,27 @@ def _at(node: Any, pointer: str) -> Any:
             index = int(name) if name.isascii() and name.isdigit() else -1
             node = node.value[index] if 0 <= index < len(node.value) else None
         elif isinstance(node, yaml.MappingNode):
-            node = next((value for key, value in node.value if getattr(key, "value", None) == name), None)
+            node = _member(node, name)
         else:
             return None
     return node
+
+
+def _member(node: yaml.MappingNode, name: str, seen: set[int] | None = None) -> Any:
+    """The value of a key; where it has none, that of the first mapping merged into it that has one."""
+    seen = {id(node)} if seen is None else seen
+    merged = []
+    for key, value in node.value:
+        if key.tag == _MERGE:
+            merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
+        elif getattr(key, "value", None) == name:
+            return value
+    for each in merged:
+        if (
+            isinstance(each, yaml.MappingNode) and id(each) not in seen
+        ):  # merging multiplies; what has no such key stays so
+            seen.add(id(each))
+            found = _member(each, name, seen)
+            if found is not None:
+                return found
+    return None
