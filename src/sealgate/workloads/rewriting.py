@@ -82,7 +82,7 @@ def _at(node: Any, pointer: str) -> Any:
 def _member(node: yaml.MappingNode, name: str, seen: set[int] | None = None) -> Any:
     """The value of a key; where it has none, that of the first mapping merged into it that has one."""
     seen = {id(node)} if seen is None else seen
-    merged = []
+    merged: list[Any] = []
     for key, value in node.value:
         if key.tag == _MERGE:
             merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
