@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from policy.kyverno.scene import Registry
+from policy.scene import Registry
 
 NAME = "registry.example.com/shop/app"
 

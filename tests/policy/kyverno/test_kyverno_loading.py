@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peers.certificates import Authority
-from policy.kyverno.scene import References, block, codes, decide, keys, load, one, pem, policy
+from policy.kyverno.scene import block, keys, policy
+from policy.scene import References, codes, decide, load, one, pem
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 from sealgate.policy import notes
 from sealgate.policy.attestors import Settings

@@ -2,7 +2,8 @@
 
 import pytest
 
-from policy.kyverno.scene import References, codes, decide, load, one, policy
+from policy.kyverno.scene import policy
+from policy.scene import References, codes, decide, load, one
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 
 GOOD, BAD = "registry.example.com/team/unsigned:1.0", "evil.example.com/team/x:1.0"

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from policy.kyverno.scene import load, pem
 from policy.kyverno_validating.scene import PODS, SIGNED, TEAM, codes, decide, ivp
+from policy.scene import load, pem
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 from sealgate.keys.private import PrivateKey
 from sealgate.policy import model
@@ -292,7 +292,7 @@ def test_exceptions_that_do_not_load(good):
 
 
 def test_images_of_other_kinds(registry, good):
-    from policy.kyverno.scene import workload
+    from policy.scene import workload
     from sealgate.policy.kyverno import extractors
 
     rules = {"apiGroups": ["x.example"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["tasks"]}
@@ -312,7 +312,7 @@ def test_images_of_other_kinds(registry, good):
 
 @pytest.mark.parametrize(("of", "places"), [("team-a", ["images.more[0]"]), ("team-b", [])])
 def test_P23_a_policy_of_a_namespace_finds_no_images_in_another(good, of, places):
-    from policy.kyverno.scene import workload
+    from policy.scene import workload
     from sealgate.policy.kyverno import extractors
 
     found = ivp(SIGNED, keys={"k": good}, images=[{"name": "more", "expression": "['registry.example.com/team/x:1']"}])

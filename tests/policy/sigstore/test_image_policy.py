@@ -2,7 +2,7 @@
 
 import pytest
 
-from policy.sigstore.scene import NOW, References, codes, decide, load, one, pem, refused, workload
+from policy.scene import NOW, References, codes, decide, load, one, pem, refused, workload
 from sealgate.errors import PolicyUndecidedError
 from sealgate.oci.reference import parse
 from sealgate.policy import mirrors, patterns
