@@ -18,30 +18,7 @@ import pytest
 from admission.place import patched, pod, recorded, updated
 from bypasses.scene import run
 from peers.images import push_image
-
-POLICY = """\
-apiVersion: kyverno.io/v1
-kind: ClusterPolicy
-metadata:
-  name: check-image-signature
-spec:
-  validationFailureAction: Enforce
-  rules:
-  - name: verify-signature
-    match:
-      any:
-      - resources:
-          kinds:
-          - Pod
-    verifyImages:
-    - image: "PATTERN"
-      key: |-
-"""
-
-
-def seed(pem: str, pattern: str) -> str:
-    """The policy of the first issue, PEM filled in."""
-    return POLICY.replace("PATTERN", pattern) + "".join(f"        {line}\n" for line in pem.splitlines())
+from policy.seed import seed
 
 
 class Process:
