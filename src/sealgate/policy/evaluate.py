@@ -165,15 +165,20 @@ class Index:
         }
         for index in sorted(hits):
             exemption = self.policies.exemptions[index]
-            if exemption.expires is not None and now >= exemption.expires:
+            if not (_lasts(exemption, now) and _reaches(exemption, asked.workload)):
                 continue
-            if exemption.namespace not in {None, asked.workload.namespace}:
-                continue
-            if not counting.exempts(exemption, rule):
-                continue
-            if asked.selects(exemption.selector):
+            if counting.exempts(exemption, rule) and asked.selects(exemption.selector):
                 return exemption
         return None
+
+
+def _lasts(exemption: Exemption, now: float) -> bool:
+    return exemption.expires is None or now < exemption.expires
+
+
+def _reaches(exemption: Exemption, workload: Workload) -> bool:
+    """An exception of a namespace is for that namespace alone (CVE-2024-48921)."""
+    return exemption.namespace in {None, workload.namespace}
 
 
 def _exempted_images(exemption: Exemption, dialect: Dialect) -> list[str]:
