@@ -530,6 +530,30 @@ def test_names_that_anchors_share_with_something_else_are_not_written(cli, polic
     assert file.read_text() == before
 
 
+@pytest.mark.parametrize("kind", ["Pod", "List"])
+def test_X09_a_digest_that_nobody_may_write_is_missing_here_too(cli, tmp_path, docker_registry, key, good, kind):
+    for block, code in (
+        ("mutateDigest: false", 16),
+        ("verifyDigest: false", 0),
+        ("mutateDigest: false\n      verifyDigest: false", 0),
+    ):
+        (tmp_path / "p.yaml").write_text(policy(docker_registry, key, block=block))
+        words = ("gate", "-p", tmp_path / "p.yaml")
+        text = pod(good.tagged)
+        if kind == "List":
+            text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [
+                {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+                 "spec": {"template": {"spec": {"containers": [{"name": "c", "image": good.tagged}]}}}}]})  # fmt: skip
+        said = cli(*words, "-", input=text)
+        assert (said.code, said.out.split()[-1]) == (code, "digest-missing" if code else "accepted")
+        pinned = cli(*words, "--write", "-", input=text)
+        assert (pinned.code, good.reference.partition("@")[2] in pinned.out) == (0, True)
+        assert cli(*words, "-", input=pinned.out).code == 0
+    compose = f"services: {{a: {{image: {good.tagged}}}}}\n"
+    (tmp_path / "p.yaml").write_text(policy(docker_registry, key, block="mutateDigest: false"))
+    assert cli(*words, "-", input=compose).code == 0
+
+
 # -- layouts
 
 

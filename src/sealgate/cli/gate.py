@@ -99,7 +99,7 @@ def _gate(arguments: argparse.Namespace, context: Context, index: Index, found: 
 
     reports = gate_of(arguments, context)
     stores = stores_of(arguments, context)
-    gated = context.run(gating.gate(found, index, StoreJudge(stores), clock=time.time))
+    gated = context.run(gating.gate(found, index, StoreJudge(stores), clock=time.time, writes=arguments.write))
     if reports is None:
         return gated
     from sealgate.gate import scanning

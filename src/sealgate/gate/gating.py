@@ -16,7 +16,7 @@ from sealgate.transport import flow
 from sealgate.workloads import rewriting, yamldocs
 
 if TYPE_CHECKING:
-    from sealgate.policy.decision import Decision
+    from sealgate.policy.decision import Decision, ImageDecision
     from sealgate.policy.evaluate import Judge
 
 OBJECTS_AT_ONCE = 16
@@ -29,13 +29,40 @@ class Gated(NamedTuple):
     decision: Decision
 
 
-async def gate(found: Sequence[Deployed], index: Index, judge: Judge, *, clock: Callable[[], float]) -> list[Gated]:
-    """The decisions on these objects, in order; objects without images have none. Never raises a `SealgateError`."""
+async def gate(
+    found: Sequence[Deployed], index: Index, judge: Judge, *, clock: Callable[[], float], writes: bool = False
+) -> list[Gated]:
+    """The decisions on these objects, in order; objects without images have none. Never raises a `SealgateError`.
+
+    `writes`: digests will be written here, so that none is missing.
+    """
     with_images = [each for each in found if each.images]
     decisions = await flow.gather(
         [evaluate(index, each.workload, each.images, judge, clock=clock) for each in with_images], limit=OBJECTS_AT_ONCE
     )
-    return [Gated(deployed, decision) for deployed, decision in zip(with_images, decisions, strict=True)]
+    gated = [Gated(deployed, decision) for deployed, decision in zip(with_images, decisions, strict=True)]
+    return gated if writes else [each._replace(decision=_with_missing(each)) for each in gated]
+
+
+def _with_missing(gated: Gated) -> Decision:
+    """What the cluster will say of Pods' images without a digest, where rules ask for one and let nobody write it (X09)."""
+    if gated.deployed.manifest.form != "kubernetes" or not gated.deployed.known:
+        return gated.decision
+    return gated.decision._replace(images=tuple(_missing(each) for each in gated.decision.images))
+
+
+def _missing(image: ImageDecision) -> ImageDecision:
+    if "@" in image.image or image.mutates:
+        return image
+    lacking = [
+        each._replace(
+            code="digest-missing", outcome="refused", verdicts=(), annotations=(), hint="--write writes it",
+            message="the rule asks for a digest in its name, and lets nobody write it there",
+        )
+        for each in image.rulings
+        if each.outcome == "accepted" and each.digests is not None and each.digests.verify
+    ]  # fmt: skip
+    return image._replace(rulings=(*image.rulings, *lacking))
 
 
 def exit_code(gated: Iterable[Gated]) -> int:
