@@ -293,13 +293,21 @@ def weaknesses(pattern: str, dialect: Dialect, *, excuse: bool = False) -> list[
 def _foreign(pattern: str, host: str, path: str) -> str:
     """Which other registry a host with a star fits, and what to write."""
     better = host.replace("*", "")
-    if "." in better.strip(".") and better[0] == "." and host.startswith("*."):
+    if host.startswith("*."):
         example, advice = (
             f"evil.example/x{better}/…",
             f"name each registry; {host}/** of an ImagePolicy covers no foreign one",
         )
-    elif "." in better:
-        example, advice = f"evil{better}/…", f"write {better}/{path or '*'} for that registry alone"
     else:
-        example, advice = f"evil{better or 'x'}/…", "begin it with the registry's host"
+        fitting = (
+            f"{better}.evil.example"
+            if host.endswith("*") and "." in better
+            else host.replace("*", "evil", 1).replace("*", "")
+        )
+        example = f"{fitting}/…" if better else "evilx/…"
+        advice = (
+            f"write {better}/{path or '*'} for that registry alone"
+            if "." in better
+            else "begin it with the registry's host"
+        )
     return f"{pattern!r} also matches other registries, {example} among them: {advice}"

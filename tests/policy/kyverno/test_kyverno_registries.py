@@ -42,6 +42,20 @@ ALLOW = [
     deny("{{ images.containers.*.registry[] || `[]` }}", "AnyNotIn", ["registry.example.com", "docker.io"]),
     deny("{{ images.containers.*.registry }}", "AnyNotIn", ["registry.example.com", "docker.io"], how="any"),
     deny("{{ request.object.spec.containers[].image }}", "AnyNotIn", ["registry.example.com/*", "docker.io/*"]),
+    {"pattern": {"spec": {"containers": [{"=(image)": "registry.example.com/* | docker.io/*"}]}}},
+    {"pattern": {"spec": {"template": {"spec": {"containers": [{"image": "registry.example.com/* | docker.io/*"}]}}}}},
+    {"pattern": {"spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"image": "registry.example.com/* | docker.io/*"}]}}}}}}},
+    deny("{{ images.[containers, initContainers, ephemeralContainers][].*.registry[] }}", "AnyNotIn", ["registry.example.com", "docker.io"]),
+    foreach({"deny": {"conditions": {"all": [
+        {"key": "{{element.image}}", "operator": "NotEquals", "value": "registry.example.com/*"},
+        {"key": "{{ element.image }}", "operator": "AnyNotIn", "value": ["docker.io/*"]}]}}}),
+    {"cel": {"expressions": [
+        {"expression": "object.spec.containers.all(c, c.image.startsWith('registry.example.com/') || c.image.startsWith(\"docker.io/\"))", "message": "x"}]}},
+    {"cel": {
+        "variables": [{"name": "all", "expression": "(object.spec.containers + (has(object.spec.initContainers) ? object.spec.initContainers : []))"}],
+        "expressions": [{"expression": "variables.all.all(it, it.image.startsWith('registry.example.com/') || it.image.startsWith('docker.io/'))"}]}},
+    {"cel": {"expressions": [{"expression": "(object.spec.containers + object.spec.?initContainers.orValue([])).all(c, "
+                                            "c.image.startsWith('docker.io/') || c.image.startsWith('registry.example.com/'))"}]}},
 ]  # fmt: skip
 
 
@@ -110,6 +124,18 @@ def test_a_list_of_a_config_map(registry, listed):
         {"anyPattern": [{"spec": {"containers": [{"image": "a/*"}]}}]}, {"deny": {"conditions": {"all": [
             {"key": "{{ element.image }}", "operator": "AnyIn", "value": ["a"]}, {"key": "{{ element.image }}", "operator": "AnyIn", "value": ["b"]}]}}},
         foreach({"pattern": {"image": "a/*"}, "preconditions": {"all": []}}), {"cel": {"expressions": [{"expression": "image"}]}},
+        {"deny": {"conditions": {"all": [{"key": "{{ images.containers.*.registry }}", "operator": "AnyNotIn", "value": each} for each in "ab"]}}},
+        foreach({"deny": {"conditions": {"all": [
+            {"key": "{{ element.image }}", "operator": "NotEquals", "value": "a/*"}, {"key": "{{ element.image }}", "operator": "Equals", "value": "b/*"}]}}}),
+        *({"cel": {"expressions": [{"expression": text}]}} for text in (
+            "object.spec.containers.all(c, c.image.contains('a/'))", "object.spec.containers.exists(c, c.image.startsWith('a/'))",
+            "object.spec.containers.all(c, c.image.startsWith('a/') && c.name != 'x')", "object.spec.containers.all(c, !c.image.startsWith('a/'))",
+            "object.spec.volumes.all(c, c.image.startsWith('a/'))", "object.spec.containers.all(c, d.image.startsWith('a/'))",
+            "object.spec.containers.all(c, c.image.startsWith('registry'))", "object.spec.containers.all(c, c.image.startsWith('a*/'))",
+            "variables.x.all(c, c.image.startsWith('a/'))", "true || object.spec.containers.all(c, c.image.startsWith('a/'))",
+            "object.spec.containers.all(c, c.image.startsWith('a/') || true)")),
+        {"cel": {"variables": [{"name": "x", "expression": "[]"}], "expressions": [{"expression": "variables.x.all(c, c.image.startsWith('a/'))"}]}},
+        {"cel": {"paramKind": {}, "expressions": [{"expression": "object.spec.containers.all(c, c.image.startsWith('a/'))"}]}},
     ],
 )  # fmt: skip
 def test_what_else_is_said_of_images_does_not_load(validate):
