@@ -549,6 +549,8 @@ def test_X09_a_digest_that_nobody_may_write_is_missing_here_too(cli, tmp_path, d
         pinned = cli(*words, "--write", "-", input=text)
         assert (pinned.code, good.reference.partition("@")[2] in pinned.out) == (0, True)
         assert cli(*words, "-", input=pinned.out).code == 0
+    (tmp_path / "p.yaml").write_text(policy(docker_registry, key).replace("Action: Enforce", "Action: Audit"))
+    assert cli(*words, "-", input=text).out.split()[-1] == "accepted"  # which nothing would refuse
     compose = f"services: {{a: {{image: {good.tagged}}}}}\n"
     (tmp_path / "p.yaml").write_text(policy(docker_registry, key, block="mutateDigest: false"))
     assert cli(*words, "-", input=compose).code == 0

@@ -60,7 +60,7 @@ def _missing(image: ImageDecision) -> ImageDecision:
             message="the rule asks for a digest in its name, and lets nobody write it there",
         )
         for each in image.rulings
-        if each.outcome == "accepted" and each.digests is not None and each.digests.verify
+        if each.outcome == "accepted" and each.effect in {"deny", "warn"} and each.digests is not None and each.digests.verify
     ]  # fmt: skip
     return image._replace(rulings=(*image.rulings, *lacking))
 
