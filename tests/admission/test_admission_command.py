@@ -135,7 +135,8 @@ def test_settings_that_would_be_unsafe_are_refused_before_anything_listens(argum
         seed(PrivateKey.generate().public_key.pem().decode(), "registry.example.com/*")
     )
     done = run(
-        ["admission", "serve", "--policies", str(tmp_path / "check.yaml"), *arguments], environ={"HOME": str(tmp_path)}
+        ["admission", "serve", "--policies", str(tmp_path / "check.yaml"), "--listen", "127.0.0.1:0", *arguments],
+        environ={"HOME": str(tmp_path)},
     )
     assert done.exit_code == code, done.stderr
     assert said in done.stderr, done.stderr
