@@ -398,6 +398,11 @@ def test_sarif_and_junit(cli, policies, good, bad, tmp_path):
     assert (
         run["results"][0]["locations"][0]["logicalLocations"][0]["fullyQualifiedName"] == "Pod/web: containers[1].image"
     )
+    lines = [each["locations"][0]["physicalLocation"]["region"]["startLine"] for each in run["results"]]
+    assert [(tmp_path / "m.yaml").read_text().splitlines()[each - 1].split()[-1] for each in lines] == [
+        bad.tagged,
+        "127.0.0.1:1/x:1",
+    ]
     suite = ET.fromstring(cli("gate", "-p", policies, "-o", "junit", tmp_path / "m.yaml").out)
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
     assert [[child.tag for child in case] for case in suite] == [[], ["failure"], ["error"]]
@@ -454,6 +459,30 @@ def test_what_is_asked_of_logs_is_said_at_the_start_and_of_every_image(cli, poli
         assert "transparency log: not asked for" in explained.out
     required = cli("gate", "-p", policies, "--tlog", "require", "-", input=pod(good.tagged))
     assert (required.code, "no log is believed in" in required.err) == (2, True)
+
+
+def test_images_that_only_a_policy_finds_are_judged_and_never_written(cli, tmp_path, docker_registry, key, good, bad):
+    text = policy(docker_registry, key, block="mutateDigest: false").replace("kinds: [Pod]", "kinds: [DataVolume]")
+    extractor = "{DataVolume: [{path: /spec/source/registry/url, jmesPath: \"trim_prefix(@, 'docker://')\"}]}"
+    (tmp_path / "p.yaml").write_text(
+        text.replace("    verifyImages:", f"    imageExtractors: {extractor}\n    verifyImages:")
+    )
+    volume = (
+        "apiVersion: cdi.kubevirt.io/v1beta1\nkind: DataVolume\nmetadata: {name: NAME}\n"
+        "spec: {source: {registry: {url: 'docker://IMAGE'}}}\n"
+    )
+    made = {
+        name: volume.replace("NAME", name).replace("IMAGE", image.tagged)
+        for name, image in (("good", good), ("bad", bad))
+    }
+    said = cli("gate", "-p", tmp_path / "p.yaml", "-", input="---\n".join(made.values()))
+    assert [(line.split()[0], line.split()[-1]) for line in said.out.splitlines()] == [
+        ("admit", "accepted"), ("deny", "signature-key-mismatch")
+    ]  # fmt: skip
+    assert "by their form" not in said.err
+    assert cli("gate", "-p", tmp_path / "p.yaml", "--write", "-", input=made["good"]).out == made["good"]
+    rollout = pod(good.tagged).replace("v1\nkind: Pod", "example.com/v1\nkind: Runner")
+    assert "by their form" in cli("gate", "-p", tmp_path / "p.yaml", "-", input=rollout).err
 
 
 # -- writing

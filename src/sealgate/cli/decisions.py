@@ -119,6 +119,7 @@ def sarif(gated: list[Gated]) -> str:
         if ruling.severity != "none" or ruling.outcome == "unmatched"
     ]
     rules = list(dict.fromkeys(ruling.code for _, _, ruling in told))
+    lines = _lines([(each, image) for each, image, _ in told])
     results: list[dict[str, Any]] = [
         {
             "ruleId": ruling.code,
@@ -127,7 +128,10 @@ def sarif(gated: list[Gated]) -> str:
             "message": {"text": f"{image.image}: {ruling.rule or 'policies'}: {ruling.message}"},
             "locations": [
                 {
-                    "physicalLocation": {"artifactLocation": {"uri": each.deployed.manifest.name}},
+                    "physicalLocation": {"artifactLocation": {"uri": each.deployed.manifest.name}}
+                    | _region(
+                        lines.get((each.deployed.manifest.name, each.deployed.document, image.pointer or image.where))
+                    ),
                     "logicalLocations": [{"fullyQualifiedName": image.where, "kind": "resource"}],
                 }
             ],
@@ -146,6 +150,30 @@ def sarif(gated: list[Gated]) -> str:
         "runs": [{"tool": {"driver": driver}, "results": results}],
     }
     return printable_json(json.dumps(whole, ensure_ascii=False, indent=2))
+
+
+def _region(line: int | None) -> dict[str, Any]:
+    return {"region": {"startLine": line}} if line is not None else {}
+
+
+def _lines(told: list[tuple[Gated, ImageDecision]]) -> dict[tuple[str, int, str], int]:
+    """Where the images stand, by file, document and place; of Dockerfiles the place says it itself."""
+    import re
+
+    from sealgate.workloads import rewriting
+
+    found: dict[tuple[str, int, str], int] = {}
+    manifests = {each.deployed.manifest.name: each.deployed.manifest for each, _ in told}
+    for name, manifest in manifests.items():
+        own = [(each.deployed.document, image) for each, image in told if each.deployed.manifest.name == name]
+        places = {(document, image.pointer) for document, image in own if image.pointer}
+        if places:
+            text = manifest.raw.decode("utf-8")
+            found |= {(name, *place): line for place, line in rewriting.lines(text, places).items()}
+        for document, image in own:
+            if (said := re.match(r"line (\d+): ", image.where)) is not None and not image.pointer:
+                found[name, document, image.where] = int(said[1])
+    return found
 
 
 def junit(gated: list[Gated]) -> str:

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     files, found = deployed(arguments, context, index)
     gated = _gate(arguments, context, index, found)
     for each in found:
-        if not each.known and each.images:
+        if not each.known and any(image.pointer for image in each.images):  # those of an extractor have none
             context.err(
                 f"note: {each.workload.title} is of a kind that is not known; images were found in it by their form"
             )

@@ -7,7 +7,7 @@ what was written is read again, and must mean what it meant, with the new names.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import yaml
@@ -30,11 +30,8 @@ def rewrite(text: str, changes: Mapping[tuple[int, str], tuple[str, str]], *, wh
     if text.lstrip()[:1] == "{" and len(parts := yamldocs.json_spans(text.encode())) > 1:
         return _stream(text.encode(), parts, changes, what)
     spans: dict[tuple[int, int], tuple[str, str]] = {}
-    number = -1
-    for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
-        if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"):
-            continue
-        number += 1
+    documents = (each for each in yaml.compose_all(text, Loader=yaml.SafeLoader) if not _is_empty(each))
+    for number, node in enumerate(documents):
         for (document, pointer), (old, new) in changes.items():
             if document != number:
                 continue
@@ -52,6 +49,29 @@ def rewrite(text: str, changes: Mapping[tuple[int, str], tuple[str, str]], *, wh
             raise WorkloadInvalidError(f"{what}: {new[:120]!a} cannot be written there")
         text = f"{text[:start]}{quote}{new}{quote}{text[end:]}"
     return text
+
+
+def lines(text: str, places: Collection[tuple[int, str]]) -> dict[tuple[int, str], int]:
+    """The line, from 1 on, of each of these places (as in `rewrite`) that is there."""
+    if text.lstrip()[:1] == "{" and len(parts := yamldocs.json_spans(text.encode())) > 1:
+        raw, found = text.encode(), dict[tuple[int, str], int]()
+        for number, (start, stop) in enumerate(parts):
+            own = [(0, pointer) for document, pointer in places if document == number]
+            above = raw.count(b"\n", 0, start)
+            found |= {(number, at): line + above for (_, at), line in lines(raw[start:stop].decode(), own).items()}
+        return found
+    made = {}
+    documents = (each for each in yaml.compose_all(text, Loader=yaml.SafeLoader) if not _is_empty(each))
+    for number, node in enumerate(documents):
+        for place in places:
+            found_node = _at(node, place[1]) if place[0] == number else None
+            if found_node is not None:
+                made[place] = found_node.start_mark.line + 1
+    return made
+
+
+def _is_empty(node: Any) -> bool:
+    return node is None or (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null")
 
 
 def _stream(
@@ -89,9 +109,8 @@ def _member(node: yaml.MappingNode, name: str, seen: set[int] | None = None) -> 
         elif getattr(key, "value", None) == name:
             return value
     for each in merged:
-        if (
-            isinstance(each, yaml.MappingNode) and id(each) not in seen
-        ):  # merging multiplies; what has no such key stays so
+        # merging multiplies, and what has no such key stays so
+        if isinstance(each, yaml.MappingNode) and id(each) not in seen:
             seen.add(id(each))
             found = _member(each, name, seen)
             if found is not None:
