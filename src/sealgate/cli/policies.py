@@ -84,7 +84,7 @@ def stance(settings: Settings) -> str:
     return (
         f"log entries are asked for ({logs} logs are believed in)"
         if logs
-        else "no log is believed in, so none is asked for"
+        else "no log is believed in, so none is asked for but where a policy brings its own"
     )
 
 
