@@ -254,6 +254,7 @@ STEPS = {
     "a count": (counting, "_met", lambda found, verdicts, good: len(found), _asked_by_counts),
     "signers are different": (counting, "most", len, {"kyverno: one key counts once"}),
     "a list": (listing, "is_on", lambda listed, subject: listed.wanted, {"own: a look-alike", "own: withdrawn"}),
+    "what a name alone decides": (counting, "hopeless", _nothing, set()),  # decided once more, over verdicts
     "what an exception is from": (counting, "exempts", _yes, {"exception: from another rule"}),
     "its names": (counting, "named", _yes, {"exception: from another rule"}),
     "how long an exception lasts": (evaluate, "_lasts", _yes, {"exception: over"}),
