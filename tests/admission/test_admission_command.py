@@ -18,30 +18,7 @@ import pytest
 from admission.place import patched, pod, recorded, updated
 from bypasses.scene import run
 from peers.images import push_image
-
-POLICY = """\
-apiVersion: kyverno.io/v1
-kind: ClusterPolicy
-metadata:
-  name: check-image-signature
-spec:
-  validationFailureAction: Enforce
-  rules:
-  - name: verify-signature
-    match:
-      any:
-      - resources:
-          kinds:
-          - Pod
-    verifyImages:
-    - image: "PATTERN"
-      key: |-
-"""
-
-
-def seed(pem: str, pattern: str) -> str:
-    """The policy of the first issue, PEM filled in."""
-    return POLICY.replace("PATTERN", pattern) + "".join(f"        {line}\n" for line in pem.splitlines())
+from policy.seed import seed
 
 
 class Process:
@@ -158,7 +135,8 @@ def test_settings_that_would_be_unsafe_are_refused_before_anything_listens(argum
         seed(PrivateKey.generate().public_key.pem().decode(), "registry.example.com/*")
     )
     done = run(
-        ["admission", "serve", "--policies", str(tmp_path / "check.yaml"), *arguments], environ={"HOME": str(tmp_path)}
+        ["admission", "serve", "--policies", str(tmp_path / "check.yaml"), "--listen", "127.0.0.1:0", *arguments],
+        environ={"HOME": str(tmp_path)},
     )
     assert done.exit_code == code, done.stderr
     assert said in done.stderr, done.stderr

@@ -11,6 +11,7 @@ import time
 import pytest
 import yaml
 
+from policy.seed import seed
 from sealgate.admission import manifests
 from sealgate.admission.manifests import Options
 
@@ -30,24 +31,6 @@ KYVERNO = {
         ],
     },
 }  # fmt: skip
-POLICY = """
-apiVersion: kyverno.io/v1
-kind: ClusterPolicy
-metadata:
-  name: check-image-signature
-spec:
-  validationFailureAction: Enforce
-  rules:
-  - name: verify-signature
-    match:
-      any:
-      - resources:
-          kinds:
-          - Pod
-    verifyImages:
-    - image: "*127.0.0.1*"
-      key: |-
-"""
 
 
 def pod_spec(image: str) -> dict:
@@ -71,9 +54,7 @@ def webhook(api_server, sealgate, scene, authority, tmp_path):
     kube = api_server.kubectl
     kube("apply", "-f", "-", input=json.dumps(KYVERNO))
     kube("wait", "--for=condition=established", "crd/clusterpolicies.kyverno.io", "--timeout=60s")
-    key = scene.signer.path.read_text(encoding="utf-8")
-    text = POLICY + "".join(f"        {line}\n" for line in key.strip().splitlines())
-    kube("apply", "-f", "-", input=text)
+    kube("apply", "-f", "-", input=seed(scene.signer.path.read_text(encoding="utf-8"), "*127.0.0.1*"))
     serving = authority.issue("127.0.0.1")
     started: list[subprocess.Popen[bytes]] = []
     listen = ["127.0.0.1:0"]

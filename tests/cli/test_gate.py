@@ -398,9 +398,91 @@ def test_sarif_and_junit(cli, policies, good, bad, tmp_path):
     assert (
         run["results"][0]["locations"][0]["logicalLocations"][0]["fullyQualifiedName"] == "Pod/web: containers[1].image"
     )
+    lines = [each["locations"][0]["physicalLocation"]["region"]["startLine"] for each in run["results"]]
+    assert [(tmp_path / "m.yaml").read_text().splitlines()[each - 1].split()[-1] for each in lines] == [
+        bad.tagged,
+        "127.0.0.1:1/x:1",
+    ]
     suite = ET.fromstring(cli("gate", "-p", policies, "-o", "junit", tmp_path / "m.yaml").out)
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
     assert [[child.tag for child in case] for case in suite] == [[], ["failure"], ["error"]]
+
+
+@pytest.mark.parametrize(
+    ("no_match", "level", "count"), [("allow", "note", 0), ("warn", "warning", 0), ("deny", "error", 1)]
+)
+def test_what_no_policy_is_about_is_told_in_every_output(cli, policies, no_match, level, count):
+    words = ("gate", "-p", policies, "--no-match", no_match, "-")
+    manifest = pod("elsewhere.example.com/x:1")
+    said = cli(*words, input=manifest)
+    assert said.out.split()[-1] == "image-unmatched"
+    assert "no policy is about this image (kyverno)" in said.err
+    [ruling] = json.loads(cli(*words, "-o", "json", input=manifest).out)[0]["images"][0]["rulings"]
+    assert (ruling["code"], ruling["outcome"]) == ("image-unmatched", "unmatched")
+    [run] = json.loads(cli(*words, "-o", "sarif", input=manifest).out)["runs"]
+    [result] = run["results"]
+    assert (result["ruleId"], result["level"]) == ("image-unmatched", level)
+    assert "elsewhere.example.com/x:1" in result["message"]["text"]
+    suite = ET.fromstring(cli(*words, "-o", "junit", input=manifest).out)
+    [[told]] = suite
+    assert (suite.get("failures"), told.tag) == (str(count), "failure" if count else "system-out")
+    assert "no policy is about this image" in (told.get("message") or told.text)
+
+
+def test_warnings_stand_in_every_output(cli, policies, bad):
+    file = policies / "check.yaml"
+    file.write_text(file.read_text().replace("Action: Enforce", "Action: Audit\n  emitWarning: true"))
+    file.write_text(file.read_text().replace("attestors:", "mutateDigest: false\n      attestors:"))
+    words = ("gate", "-p", policies, "-")
+    said = cli(*words, input=pod(bad.tagged))
+    assert (said.code, said.out.split()[0], said.out.split()[-1]) == (0, "warn", "signature-key-mismatch")
+    [run] = json.loads(cli(*words, "-o", "sarif", input=pod(bad.tagged)).out)["runs"]
+    assert [(each["ruleId"], each["level"]) for each in run["results"]] == [("signature-key-mismatch", "warning")]
+    [[told]] = ET.fromstring(cli(*words, "-o", "junit", input=pod(bad.tagged)).out)
+    assert (told.tag, "[signature-key-mismatch]" in told.text, "check/signed" in told.text) == (
+        "system-out",
+        True,
+        True,
+    )
+
+
+def test_what_is_asked_of_logs_is_said_at_the_start_and_of_every_image(cli, policies, good):
+    for tlog, start in (
+        ("auto", "no log is believed in, so none is asked for"),
+        ("ignore", "log entries are never asked for"),
+    ):
+        said = cli("gate", "-p", policies, "--tlog", tlog, "-", input=pod(good.tagged))
+        assert said.err.startswith(f"transparency log: {start}")
+        assert "    transparency log: not asked for" in said.err.splitlines()
+        explained = cli("policy", "explain", policies, good.tagged, "--tlog", tlog)
+        assert explained.err.startswith(f"transparency log: {start}")
+        assert "transparency log: not asked for" in explained.out
+    required = cli("gate", "-p", policies, "--tlog", "require", "-", input=pod(good.tagged))
+    assert (required.code, "no log is believed in" in required.err) == (2, True)
+
+
+def test_images_that_only_a_policy_finds_are_judged_and_never_written(cli, tmp_path, docker_registry, key, good, bad):
+    text = policy(docker_registry, key, block="mutateDigest: false").replace("kinds: [Pod]", "kinds: [DataVolume]")
+    extractor = "{DataVolume: [{path: /spec/source/registry/url, jmesPath: \"trim_prefix(@, 'docker://')\"}]}"
+    (tmp_path / "p.yaml").write_text(
+        text.replace("    verifyImages:", f"    imageExtractors: {extractor}\n    verifyImages:")
+    )
+    volume = (
+        "apiVersion: cdi.kubevirt.io/v1beta1\nkind: DataVolume\nmetadata: {name: NAME}\n"
+        "spec: {source: {registry: {url: 'docker://IMAGE'}}}\n"
+    )
+    made = {
+        name: volume.replace("NAME", name).replace("IMAGE", image.tagged)
+        for name, image in (("good", good), ("bad", bad))
+    }
+    said = cli("gate", "-p", tmp_path / "p.yaml", "-", input="---\n".join(made.values()))
+    assert [(line.split()[0], line.split()[-1]) for line in said.out.splitlines()] == [
+        ("admit", "accepted"), ("deny", "signature-key-mismatch")
+    ]  # fmt: skip
+    assert "by their form" not in said.err
+    assert cli("gate", "-p", tmp_path / "p.yaml", "--write", "-", input=made["good"]).out == made["good"]
+    rollout = pod(good.tagged).replace("v1\nkind: Pod", "example.com/v1\nkind: Runner")
+    assert "by their form" in cli("gate", "-p", tmp_path / "p.yaml", "-", input=rollout).err
 
 
 # -- writing
@@ -439,7 +521,33 @@ def test_what_no_policy_asked_about_stays_as_it_is(cli, policies, good):
     assert said.out == text.replace(good.tagged, f"{good.tagged}@{good.digest}")
 
 
-def test_names_that_anchors_share_are_not_written(cli, policies, tmp_path, good):
+def test_a_name_that_an_anchor_shares_is_written_once(cli, policies, tmp_path, good):
+    file = tmp_path / "m.yaml"
+    text = (
+        "kind: Pod\nmetadata: {name: x}\nspec:\n  initContainers:\n  - name: i\n    image: &it  IMAGE  # kept\n"
+        "  containers:\n  - {name: c, image: *it}\n---\nkind: Pod\nmetadata: {name: y}\n"
+        "spec: {containers: [{name: c, image: !!str 'IMAGE'}]}\n"
+    )
+    file.write_text(text.replace("IMAGE", good.tagged))
+    said = cli("gate", "-p", policies, "--write", file)
+    assert said.code == 0, said.err
+    assert file.read_text() == text.replace("IMAGE", f"{good.tagged}@{good.digest}")
+    assert "Wrote" not in cli("gate", "-p", policies, "--write", file).err
+
+
+def test_a_name_that_comes_by_a_merge_key_is_written(cli, policies, tmp_path, good):
+    file = tmp_path / "compose.yaml"
+    text = (
+        "x-image: &image {image: NONE}\nx-common: &common\n  <<: *image\n  restart: always\n  image: IMAGE\n"
+        "services:\n  a:\n    <<: *common\n  b:\n    <<: [*common, *image]\n"
+    ).replace("NONE", "elsewhere.example.com/x:1")
+    file.write_text(text.replace("IMAGE", good.tagged))
+    said = cli("gate", "-p", policies, "--write", file)
+    assert said.code == 0, said.err
+    assert file.read_text() == text.replace("IMAGE", f"{good.tagged}@{good.digest}")
+
+
+def test_names_that_anchors_share_with_something_else_are_not_written(cli, policies, tmp_path, good):
     file = tmp_path / "m.yaml"
     file.write_text(
         f"kind: Pod\nmetadata: {{name: x, annotations: {{was: &i {good.tagged}}}}}\nspec:\n  containers:\n  - {{name: c, image: *i}}\n"
@@ -447,7 +555,34 @@ def test_names_that_anchors_share_are_not_written(cli, policies, tmp_path, good)
     before = file.read_text()
     said = cli("gate", "-p", policies, "--write", file)
     assert said.code != 0
+    assert "workload-invalid" in said.err
     assert file.read_text() == before
+
+
+@pytest.mark.parametrize("kind", ["Pod", "List"])
+def test_X09_a_digest_that_nobody_may_write_is_missing_here_too(cli, tmp_path, docker_registry, key, good, kind):
+    for block, code in (
+        ("mutateDigest: false", 16),
+        ("verifyDigest: false", 0),
+        ("mutateDigest: false\n      verifyDigest: false", 0),
+    ):
+        (tmp_path / "p.yaml").write_text(policy(docker_registry, key, block=block))
+        words = ("gate", "-p", tmp_path / "p.yaml")
+        text = pod(good.tagged)
+        if kind == "List":
+            text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [
+                {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+                 "spec": {"template": {"spec": {"containers": [{"name": "c", "image": good.tagged}]}}}}]})  # fmt: skip
+        said = cli(*words, "-", input=text)
+        assert (said.code, said.out.split()[-1]) == (code, "digest-missing" if code else "accepted")
+        pinned = cli(*words, "--write", "-", input=text)
+        assert (pinned.code, good.reference.partition("@")[2] in pinned.out) == (0, True)
+        assert cli(*words, "-", input=pinned.out).code == 0
+    (tmp_path / "p.yaml").write_text(policy(docker_registry, key).replace("Action: Enforce", "Action: Audit"))
+    assert cli(*words, "-", input=text).out.split()[-1] == "accepted"  # which nothing would refuse
+    compose = f"services: {{a: {{image: {good.tagged}}}}}\n"
+    (tmp_path / "p.yaml").write_text(policy(docker_registry, key, block="mutateDigest: false"))
+    assert cli(*words, "-", input=compose).code == 0
 
 
 # -- layouts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from policy.kyverno.scene import Registry
+from policy.scene import Registry
 
 NAME = "registry.example.com/shop/app"
 
@@ -253,6 +253,56 @@ def test_kyvernos_tests_come_as_expected(cli, tmp_path, check, layouts):
     assert said.code == 0, said.out
     assert "4 of 4 came as expected" in said.err
     assert cli("policy", "test", tmp_path, "--offline", layouts).code == 0
+
+
+REGISTRIES = """
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: registries}
+spec:
+  validationFailureAction: %s
+  rules:
+  - name: validate-registries
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    validate:
+      message: Unknown image registry.
+      pattern: {spec: {containers: [{image: "registry.example.com/* | bar.example.com/*"}]}}
+"""
+
+
+@pytest.mark.parametrize("action", ["audit", "Enforce"])
+@pytest.mark.parametrize(
+    ("folder", "head", "names"),
+    [
+        (".kyverno-test", "apiVersion: cli.kyverno.io/v1alpha1\nkind: Test\nmetadata: {name: registries}\n", "resources: [good], result"),
+        (".", "name: registries\n", "resource: good, status"),
+    ],
+    ids=["library", "older"],
+)  # fmt: skip
+def test_tests_of_registries_as_kyvernos_library_writes_them(cli, tmp_path, action, folder, head, names):
+    (tmp_path / "registries.yaml").write_text(REGISTRIES % action)
+    below = tmp_path / folder
+    below.mkdir(exist_ok=True)
+    pods = {"good": "bar.example.com/x", "bad": "unknown.invalid/x"}
+    resources = "---\n".join(POD.format(name=name, image=image) for name, image in pods.items())
+    (below / "resource.yaml").write_text(resources)
+    above = "../" if folder != "." else ""
+    text = head + f"policies: [{above}registries.yaml]\nresources: [resource.yaml]\nresults:\n"
+    for name, result in {"good": "pass", "bad": "fail"}.items():
+        fields = names.replace("good", name)
+        text += f"- {{policy: registries, rule: validate-registries, kind: Pod, {fields}: {result}}}\n"
+    (below / "kyverno-test.yaml").write_text(text)
+    said = cli("policy", "test", tmp_path)  # without a registry: names alone decide
+    assert said.code == 0, said.out + said.err
+    assert "2 of 2 came as expected" in said.err
+    (below / "kyverno-test.yaml").write_text(text.replace("pass", "fail"))
+    assert cli("policy", "test", tmp_path).code == 1
+
+
+def test_what_has_neither_a_kind_nor_the_parts_of_a_test_is_none(cli, tmp_path):
+    (tmp_path / "kyverno-test.yaml").write_text("name: x\npolicies: [a.yaml]\nresources: [b.yaml]\n")
+    said = cli("policy", "test", tmp_path)
+    assert (said.code, "policy-invalid" in said.err) == (2, True)
 
 
 def test_an_expectation_that_is_not_met_ends_in_1(cli, tmp_path, check, layouts):

@@ -7,7 +7,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policy.sigstore.scene import Registry, cip, codes, decide, keyed, load, one, pem, workload
+from policy.scene import Registry, codes, decide, load, one, pem, workload
+from policy.sigstore.scene import cip, keyed
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 from sealgate.keys.private import PrivateKey
 from sealgate.oci.reference import parse

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from peers.programs import ROOT
-from policy.sigstore.scene import load, pem
+from policy.scene import load, pem
 from sealgate.errors import PolicyInvalidError
 from sealgate.keys.private import PrivateKey
 from sealgate.policy.attestors import Settings

@@ -8,7 +8,7 @@ from policy.verdicts import Judge, accepted, attestor, refused, unknown
 from sealgate.digest import Digest
 from sealgate.errors import ImageNotFoundError, PolicyUndecidedError, UnreachableError
 from sealgate.policy.evaluate import Index, Placed, evaluate
-from sealgate.policy.model import Count, Digests, Exemption, Override, Policies, Rule, Static
+from sealgate.policy.model import Count, Digests, Exemption, Listed, Override, Policies, Rule, Static
 from sealgate.transport import driver
 from sealgate.verification.deny import DenyList
 from sealgate.workloads.workload import Workload
@@ -248,6 +248,56 @@ def test_a_registry_that_a_policy_forbids_is_asked_for_nothing():
     assert (found.outcome, codes(found)) == ("deny", [["static-refusal"]])
     assert asked.resolved == []
     assert asked.asked == []
+
+
+ELSEWHERE = Listed(True, ("other.example.com/**",), (), "not from here", "registries")
+FORBIDDEN = Listed(False, ("registry.example.com/shop/**",), (), "withdrawn", "deny")
+
+
+@pytest.mark.parametrize(
+    ("demand", "found"),
+    [
+        (ELSEWHERE, "image-not-listed"), (Count(2, (attestor("a"), ELSEWHERE)), "image-not-listed"),
+        (FORBIDDEN, "image-denied"), (Count(2, (FORBIDDEN, attestor("a"))), "image-denied"),
+        (Count(1, (ELSEWHERE, Static(passes=False, message="no", where=""))), "image-not-listed"),
+    ],
+)  # fmt: skip
+def test_a_list_that_a_name_is_not_on_asks_its_registry_for_nothing(demand, found):
+    asked = Judge(DIGEST, {}, error=UnreachableError("down"))
+    decision = decide([rule("f", demand=demand)], asked, APP)
+    assert (decision.exit_code, codes(decision), asked.resolved, asked.asked) == (16, [[found]], [], [])
+
+
+@pytest.mark.parametrize(
+    "demand",
+    [
+        Count(1, (attestor("a"), ELSEWHERE)),
+        ELSEWHERE._replace(digests=(str(DIGEST),)),
+        FORBIDDEN._replace(patterns=("other.example.com/**",)),
+        Count(1, (attestor("a"), Static(passes=False, message="no", where=""))),
+    ],
+)
+def test_what_a_name_alone_does_not_decide_is_asked(demand):
+    assert codes(decide([rule("f", demand=demand)], judge(), APP)) == [["accepted"]]
+
+
+def test_a_digest_that_is_written_is_known_without_asking():
+    listed = ELSEWHERE._replace(digests=("sha256:" + "cd" * 32,))
+    asked = judge()
+    assert codes(decide([rule("f", demand=listed)], asked, f"{APP}@{DIGEST}")) == [["image-not-listed"]]
+    assert asked.resolved == []
+
+
+@pytest.mark.parametrize("action", ["audit", "warn"])
+def test_a_rule_that_only_reports_asks_for_nothing_either_and_the_others_ask(action):
+    forbidden = rule("f", demand=ELSEWHERE, action=action)
+    asked = judge()
+    found = decide([forbidden], asked, APP)
+    assert (codes(found), found.exit_code, asked.resolved) == ([["image-not-listed"]], 0, [])
+    both = decide([forbidden, rule("a")], asked, APP)
+    assert (codes(both), both.images[0].digest) == ([["image-not-listed", "accepted"]], DIGEST)
+    denied = Policies((forbidden,), deny=DenyList(digests=((DIGEST, "withdrawn"),)))
+    assert codes(decide(denied, judge(), APP)) == [["image-not-listed", "denied-digest"]]
 
 
 def test_only_the_most_specific_rules_of_a_dialect_count():

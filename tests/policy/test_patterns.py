@@ -46,6 +46,26 @@ def test_R02_kyvernos_star_crosses_from_the_host_and_lint_says_so():
 
 
 @pytest.mark.parametrize(
+    ("pattern", "example", "advice"),
+    [
+        ("*myregistry.com/*", "evilmyregistry.com/x", "write myregistry.com/*"), ("*ghcr.io/o/*", "evilghcr.io/o/x", "write ghcr.io/o/*"),
+        ("*.example.com/*", "evil.example/x.example.com/x", "name each registry"), ("*/nirmata/*", "evilx/nirmata/x", "begin it with"),
+        ("*registry/*", "evilregistry/x", "begin it with"), ("docker.io*", "docker.io.evil.example/x", "write docker.io/*"),
+        ("r*.example.com/a/*", "revil.example.com/a/x", "write r.example.com/a/*"), ("*", None, None),
+    ],
+)  # fmt: skip
+def test_R02_lint_names_a_registry_that_fits_and_what_to_write(pattern, example, advice):
+    if example is None:
+        assert patterns.weaknesses(pattern, "kyverno") == []
+        return
+    [(_, message)] = patterns.weaknesses(pattern, "kyverno")
+    assert advice in message
+    assert f"{example.partition('/')[0]}/" in message or example.partition("/x.")[0] in message
+    if "." in example.partition("/")[0]:
+        assert fits(pattern, example, "kyverno") is Y
+
+
+@pytest.mark.parametrize(
     ("pattern", "image", "demand", "excuse"),
     [
         ("r.io/app:1", "r.io/app:1", Y, Y), ("r.io/app:1", "r.io/app:2", N, N), ("r.io/app:1", f"r.io/app{D}", Y, N),

@@ -65,6 +65,8 @@ def _ruling(ruling: Ruling, style: Style, *, verbose: bool) -> Iterator[str]:
         title = f"{ruling.rule}: " if ruling.rule else ""
         code = "" if good else f"  {style.faint(ruling.code)}"
         yield f"  {mark} {printable(title)}{printable(ruling.message, most=1000)}{code}"
+    if ruling.outcome == "accepted" and not verbose:
+        yield from (f"    {style.faint(printable(each))}" for each in _not_asked(ruling))
     if not good and ruling.hint and ruling.severity != "none":
         yield f"    hint: {printable(ruling.hint)}"
     if ruling.outcome in {"refused", "unknown"} or verbose:
@@ -77,6 +79,13 @@ def _ruling(ruling: Ruling, style: Style, *, verbose: bool) -> Iterator[str]:
             place = printable(f"{attestor.where} ({attestor.name})" if attestor.where else attestor.name)
             yield f"    {style.faint(place)}"
             yield from (f"    {line}" for line in told if not line.strip().startswith(("code:", "hint:")))
+
+
+def _not_asked(ruling: Ruling) -> Iterable[str]:
+    """What was not asked of those who were accepted: the log above all."""
+    from sealgate.cli.render import said
+
+    return dict.fromkeys(text for _, verdict in ruling.verdicts if verdict.accepted for text in said(verdict))
 
 
 def telling(image: ImageDecision) -> Ruling:
@@ -98,7 +107,7 @@ def document(gated: list[Gated]) -> str:
 
 
 def sarif(gated: list[Gated]) -> str:
-    """SARIF 2.1.0 (OASIS): one result for each ruling that denies or warns."""
+    """SARIF 2.1.0 (OASIS): one result for each ruling that denies or warns, or that is only reported."""
     import json
 
     from sealgate._version import __version__
@@ -107,18 +116,22 @@ def sarif(gated: list[Gated]) -> str:
         (each, image, ruling)
         for each, image in _images(gated)
         for ruling in image.rulings
-        if ruling.severity in {"deny", "warn"}
+        if ruling.severity != "none" or ruling.outcome == "unmatched"
     ]
     rules = list(dict.fromkeys(ruling.code for _, _, ruling in told))
+    lines = _lines([(each, image) for each, image, _ in told])
     results: list[dict[str, Any]] = [
         {
             "ruleId": ruling.code,
             "ruleIndex": rules.index(ruling.code),
-            "level": "error" if ruling.severity == "deny" else "warning",
+            "level": {"deny": "error", "warn": "warning"}.get(ruling.severity, "note"),
             "message": {"text": f"{image.image}: {ruling.rule or 'policies'}: {ruling.message}"},
             "locations": [
                 {
-                    "physicalLocation": {"artifactLocation": {"uri": each.deployed.manifest.name}},
+                    "physicalLocation": {"artifactLocation": {"uri": each.deployed.manifest.name}}
+                    | _region(
+                        lines.get((each.deployed.manifest.name, each.deployed.document, image.pointer or image.where))
+                    ),
                     "logicalLocations": [{"fullyQualifiedName": image.where, "kind": "resource"}],
                 }
             ],
@@ -139,8 +152,34 @@ def sarif(gated: list[Gated]) -> str:
     return printable_json(json.dumps(whole, ensure_ascii=False, indent=2))
 
 
+def _region(line: int | None) -> dict[str, Any]:
+    return {"region": {"startLine": line}} if line is not None else {}
+
+
+def _lines(told: list[tuple[Gated, ImageDecision]]) -> dict[tuple[str, int, str], int]:
+    """Where the images stand, by file, document and place; of Dockerfiles the place says it itself."""
+    import re
+
+    from sealgate.workloads import rewriting
+
+    found: dict[tuple[str, int, str], int] = {}
+    manifests = {each.deployed.manifest.name: each.deployed.manifest for each, _ in told}
+    for name, manifest in manifests.items():
+        own = [(each.deployed.document, image) for each, image in told if each.deployed.manifest.name == name]
+        places = {(document, image.pointer) for document, image in own if image.pointer}
+        if places:
+            text = manifest.raw.decode("utf-8")
+            found |= {(name, *place): line for place, line in rewriting.lines(text, places).items()}
+        for document, image in own:
+            if (said := re.match(r"line (\d+): ", image.where)) is not None and not image.pointer:
+                found[name, document, image.where] = int(said[1])
+    return found
+
+
 def junit(gated: list[Gated]) -> str:
-    """JUnit XML: one test case an image; nothing known is an error, a refusal a failure."""
+    """JUnit XML: one test case an image; nothing known is an error, a refusal a failure, and what else is to be said stands in
+    `system-out`.
+    """
     from xml.sax.saxutils import escape, quoteattr
 
     lines = []
@@ -151,12 +190,15 @@ def junit(gated: list[Gated]) -> str:
         where = quoteattr(printable(f"{each.deployed.manifest.name}: {each.decision.workload}"))
         name = quoteattr(printable(image.image))
         if image.severity != "deny":
-            lines.append(f"  <testcase classname={where} name={name}/>")
+            told = [each for each in image.rulings if each.severity != "none" or each.outcome == "unmatched"]
+            said = escape("\n".join(printable(f"{_sentence(each)} [{each.code}]") for each in told))
+            inner = f"><system-out>{said}</system-out></testcase>" if told else "/>"
+            lines.append(f"  <testcase classname={where} name={name}{inner}")
             continue
         ruling = telling(image)
         kind = "error" if ruling.outcome == "unknown" else "failure"
         counts[kind] += 1
-        message = quoteattr(printable(f"{ruling.rule}: {ruling.message}" if ruling.rule else ruling.message))
+        message = quoteattr(printable(_sentence(ruling)))
         inner = escape(printable(ruling.hint or ""))
         lines.append(
             f"  <testcase classname={where} name={name}><{kind} type={quoteattr(ruling.code)} message={message}>"
@@ -164,3 +206,7 @@ def junit(gated: list[Gated]) -> str:
         )
     head = f'<testsuite name="sealgate gate" tests="{total}" failures="{counts["failure"]}" errors="{counts["error"]}">'
     return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', head, *lines, "</testsuite>"])
+
+
+def _sentence(ruling: Ruling) -> str:
+    return f"{ruling.rule}: {ruling.message}" if ruling.rule else ruling.message

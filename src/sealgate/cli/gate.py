@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     files, found = deployed(arguments, context, index)
     gated = _gate(arguments, context, index, found)
     for each in found:
-        if not each.known and each.images:
+        if not each.known and any(image.pointer for image in each.images):  # those of an extractor have none
             context.err(
                 f"note: {each.workload.title} is of a kind that is not known; images were found in it by their form"
             )
@@ -99,7 +99,7 @@ def _gate(arguments: argparse.Namespace, context: Context, index: Index, found: 
 
     reports = gate_of(arguments, context)
     stores = stores_of(arguments, context)
-    gated = context.run(gating.gate(found, index, StoreJudge(stores), clock=time.time))
+    gated = context.run(gating.gate(found, index, StoreJudge(stores), clock=time.time, writes=arguments.write))
     if reports is None:
         return gated
     from sealgate.gate import scanning

@@ -73,12 +73,28 @@ def policies_of(arguments: Namespace, settings: Settings) -> Policies:
     return policies.load(arguments.policies, settings, home=arguments.policy_namespace, no_match=arguments.no_match)
 
 
+def stance(settings: Settings) -> str:
+    """What is asked of transparency logs."""
+    root = settings.root
+    logs = len(root.logs) if root is not None else 0
+    if settings.tlog == "ignore":
+        return "log entries are never asked for (--tlog ignore)"
+    if settings.tlog == "require":
+        return "log entries are always asked for (--tlog require)"
+    return (
+        f"log entries are asked for ({logs} logs are believed in)"
+        if logs
+        else "no log is believed in, so none is asked for but where a policy brings its own"
+    )
+
+
 def index_of(arguments: Namespace, context: Context, settings: Settings) -> Index:
-    """The policies, ready to judge by. What weakens them is said once."""
+    """The policies, ready to judge by. What weakens them is said once, and what is asked of transparency logs."""
     from sealgate.policy.evaluate import Index
 
     found = policies_of(arguments, settings)
     index = Index(found)
+    context.err(f"transparency log: {stance(settings)}")
     if context.verbose:
         for note in found.notes:
             context.err(f"note: {note.where}: {note.message}  {note.code}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sealgate.cli.options import add_flag
-from sealgate.cli.policies import add_setting_arguments, settings_of
+from sealgate.cli.policies import add_setting_arguments, settings_of, stance
 from sealgate.cli.text import Style, printable, printable_json
 
 if TYPE_CHECKING:
@@ -44,21 +44,6 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     notes = len(looked.remarks) - errors
     context.err(f"{looked.files} files, {len(looked.rules)} rules: {errors} errors, {notes} notes; {stance(settings)}")
     return 2 if errors else 16 if notes and arguments.strict else 0
-
-
-def stance(settings: Settings) -> str:
-    """What is asked of transparency logs."""
-    root = settings.root
-    logs = len(root.logs) if root is not None else 0
-    if settings.tlog == "ignore":
-        return "log entries are never asked for (--tlog ignore)"
-    if settings.tlog == "require":
-        return "log entries are always asked for (--tlog require)"
-    return (
-        f"log entries are asked for ({logs} logs are believed in)"
-        if logs
-        else "no log is believed in, so none is asked for"
-    )
 
 
 def _lines(looked: Looked, style: Style) -> list[str]:

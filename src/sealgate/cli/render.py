@@ -86,6 +86,12 @@ _SAID = frozenset({"annotations-not-checked", "log-entry-not-asked", "sct-not-as
 """What was not checked is said even of good signatures."""
 
 
+def said(verdict: Verdict) -> list[str]:
+    """What was not asked of an image that was accepted."""
+    findings = [each for report in verdict.signatures if report.accepted for each in report.findings]
+    return [*(each.message for each in verdict.notes), *(each.message for each in findings if each.code in _SAID)]
+
+
 def _good(report: SignatureReport) -> list[Finding]:
     """What to say of a good signature: by whom, and what a certificate, a log and a timestamp say."""
     of_key = "signature-verified" if report.made is None or report.made.leaf is None else "identity-verified"

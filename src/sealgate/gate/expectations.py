@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sealgate import limits
 from sealgate.errors import LimitError, NotFoundError, PolicyInvalidError, UsageError, WorkloadInvalidError
 from sealgate.gate import gating, manifests, policies
-from sealgate.policy.evaluate import Index
+from sealgate.policy.evaluate import ALLOWED, Index
 from sealgate.workloads import yamldocs
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from sealgate.workloads.workload import Operation, User
 
 _NAMES = ("kyverno-test.yaml", "kyverno-test.yml", "sealgate-test.yaml", "sealgate-test.yml")
+_FOLDER = ".kyverno-test"
+"""Where Kyverno's own library of policies has its tests."""
 _OUTCOMES = {"accepted": "pass", "refused": "fail", "unknown": "error", "skipped": "skip"}
 _WORST = ("error", "fail", "warn", "pass", "skip")
 
@@ -109,7 +111,7 @@ def find(paths: Iterable[str]) -> list[str]:
             continue
         inside: list[str] = []
         for folder, below, names in os.walk(path):
-            below[:] = sorted(each for each in below if not each.startswith("."))
+            below[:] = sorted(each for each in below if not each.startswith(".") or each == _FOLDER)
             inside += [os.path.join(folder, name) for name in _NAMES if name in names]
             if len(inside) > limits.DOCUMENTS:
                 raise LimitError(f"{path} has more than {limits.DOCUMENTS} files of tests")
@@ -131,7 +133,7 @@ def read(path: str) -> list[Suite]:
     suites = []
     for document in documents:
         kind = (document.get("apiVersion"), document.get("kind")) if isinstance(document, dict) else (None, None)
-        if kind == (kyverno_tests.VERSION, "Test"):
+        if kyverno_tests.is_one(document):
             suites.append(kyverno_tests.read(document, path))
         elif kind == (own_tests.VERSION, "PolicyTest"):
             suites.append(own_tests.read(document, path))
@@ -216,6 +218,7 @@ def _compare(suite: Suite, expectation: Expectation, gated: Gated) -> Result:
                 if not undecided and not _is(expectation, *_split(ruling.rule, policy, rule, expectation)):
                     continue
                 outcome = "error" if undecided else _OUTCOMES[ruling.outcome]
+                outcome = "pass" if ruling.code == ALLOWED else outcome
                 outcomes.append("warn" if outcome == "fail" and ruling.effect == "warn" else outcome)
                 codes.add(ruling.code)
                 reasons.append(f"{image.image}: {ruling.message} [{ruling.code}]")

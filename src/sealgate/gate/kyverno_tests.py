@@ -1,5 +1,7 @@
 """Kyverno's `kyverno-test.yaml` as a `Suite`. Strict: what is not evaluated here is an error, so that no test passes by it.
 
+Older tests have no `apiVersion` and `kind`, `resource` for `resources`, and `status` for `result`.
+
 Source: Kyverno, cmd/cli/kubectl-kyverno/apis/v1alpha1: test.go, values.go, user_info.go.
 """
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from sealgate.workloads.workload import Operation
 
 VERSION = "cli.kyverno.io/v1alpha1"
+_PARTS = frozenset({"policies", "resources", "results"})
 _RESULTS = ("pass", "fail", "skip", "warn", "error")
 _AUTOGEN = ("autogen-cronjob-", "autogen-")
 _OPERATION = "request.operation"
@@ -35,6 +38,14 @@ _UNSUPPORTED = {
 _OTHER_KINDS = (
     "isValidatingAdmissionPolicy", "isMutatingAdmissionPolicy", "isMutatingPolicy", "isDeletingPolicy", "isGeneratingPolicy",
 )  # fmt: skip
+
+
+def is_one(found: object) -> bool:
+    """Whether a document is such a test."""
+    if not isinstance(found, dict):
+        return False
+    named = (found.get("apiVersion"), found.get("kind"))
+    return named == (VERSION, "Test") or (named == (None, None) and found.keys() >= _PARTS)
 
 
 def read(found: Mapping[str, object], path: str) -> Suite:

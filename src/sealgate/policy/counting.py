@@ -62,6 +62,27 @@ def decide(expression: Expression, verdicts: Mapping[str, Verdict], subject: Map
     return Outcome("refused", "policy-not-met", why)
 
 
+def hopeless(expression: Expression, subject: Mapping[str, object]) -> Outcome | None:
+    """The refusal that the image's name alone leads to, whatever hangs on it; None: it depends on more than that.
+
+    `subject["digest"]` is None where the name has none.
+    """
+    if isinstance(expression, Static):
+        return None if expression.passes else decide(expression, {}, subject)
+    if isinstance(expression, Listed):
+        if expression.wanted and expression.digests and subject["digest"] is None:
+            return None
+        listed = _listed(expression, subject)
+        return listed if listed.outcome == "refused" else None
+    if not isinstance(expression, Count):
+        return None
+    lost = [found for part in expression.parts if (found := hopeless(part, subject)) is not None]
+    if not lost or len(expression.parts) - len(lost) >= expression.needed:
+        return None
+    told = "; ".join(dict.fromkeys(outcome.message for outcome in lost))
+    return lost[0]._replace(message=told)
+
+
 def _listed(listed: Listed, subject: Mapping[str, object]) -> Outcome:
     from sealgate.policy import listing
 

@@ -4,7 +4,7 @@ The steps, as docs/policies.md numbers them:
 
 (1) the image's name is parsed once; what cannot be parsed is refused;
 (2) the rules that are about the workload and the image are found (`Index`); what cannot be decided is a refusal;
-(3) exceptions are taken away, each by name, while they last;
+(3) exceptions are taken away, each by name, while they last; what a rule refuses by the image's name alone asks nobody;
 (4) the name is resolved to a digest once; nothing asks later what a tag means;
 (5) every attestor of every rule gives its verdict on that digest, all at once, each evidence fetched once;
 (6) each rule's expression is decided over these verdicts (`counting`); those that look at whole workloads last, over all images
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from sealgate.workloads.workload import Workload
 
 IMAGES_AT_ONCE = 32
+ALLOWED = "image-allowed"
+"""The code where a rule refuses everything but what its patterns take away (Kyverno's rules about registries): its yes."""
 parse_reference = functools.lru_cache(limits.NAMES)(_parse)
 """A server sees the same names again and again; what is no name is not remembered."""
 
@@ -169,15 +171,20 @@ class Index:
         }
         for index in sorted(hits):
             exemption = self.policies.exemptions[index]
-            if exemption.expires is not None and now >= exemption.expires:
+            if not (_lasts(exemption, now) and _reaches(exemption, asked.workload)):
                 continue
-            if exemption.namespace not in {None, asked.workload.namespace}:
-                continue
-            if not counting.exempts(exemption, rule):
-                continue
-            if asked.selects(exemption.selector):
+            if counting.exempts(exemption, rule) and asked.selects(exemption.selector):
                 return exemption
         return None
+
+
+def _lasts(exemption: Exemption, now: float) -> bool:
+    return exemption.expires is None or now < exemption.expires
+
+
+def _reaches(exemption: Exemption, workload: Workload) -> bool:
+    """An exception of a namespace is for that namespace alone (CVE-2024-48921)."""
+    return exemption.namespace in {None, workload.namespace}
 
 
 def _exempted_images(exemption: Exemption, dialect: Dialect) -> list[str]:
@@ -312,13 +319,16 @@ async def _image(
     asked = [rule for rule, exemption in held if exemption is None]
     unmatched = _unmatched(index, rules, skipped)
     rulings += unmatched
+    named = {"image": placed.image, "reference": str(reference), "digest": reference.digest}
+    lost = [(rule, found) for rule in asked if (found := counting.hopeless(rule.demand, named)) is not None]
+    if lost:  # by its name alone: a registry that a policy forbids is not asked for anything
+        rulings += [_told(found, rule, workload) for rule, found in lost]
+        asked = [rule for rule in asked if all(rule is not each for each, _ in lost)]
+        if any(_action(rule, workload) == "enforce" for rule, _ in lost):
+            return base._replace(rulings=tuple(rulings))
     if not asked:
         if index.policies.deny.digests and (rules or skipped or reference.digest is not None):
             return await _denied(index, base._replace(rulings=tuple(rulings)), reference, judge)
-        return base._replace(rulings=tuple(rulings))
-    forbidden = [rule for rule in asked if _forbids(rule, workload)]
-    if forbidden:  # a registry that a policy forbids is not asked for anything
-        rulings += [_ruled(index, rule, workload, {}, {}) for rule in forbidden]
         return base._replace(rulings=tuple(rulings))
     try:
         digest = reference.digest or await judge.resolve(reference)  # (4)
@@ -389,12 +399,6 @@ async def _data(judge: Judge, reference: Reference, digest: Digest) -> Mapping[s
         return None
 
 
-def _forbids(rule: Rule, workload: Workload) -> bool:
-    """Whether the rule denies every image that it is about, whatever hangs on it."""
-    static = isinstance(rule.demand, models.Static) and not rule.demand.passes
-    return static and _action(rule, workload) == "enforce"
-
-
 def _both(
     one: tuple[tuple[Rule, ...], tuple[Rule, ...]], other: tuple[tuple[Rule, ...], tuple[Rule, ...]]
 ) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
@@ -419,12 +423,16 @@ def _in_grace(rule: Rule, now: float) -> Rule:
 def _ruled(
     index: Index, rule: Rule, workload: Workload, found: dict[str, Verdict], subject: dict[str, object]
 ) -> Ruling:
-    outcome = counting.decide(rule.demand, found, subject)
-    action = _action(rule, workload)
     used = tuple((each, found[each.identity]) for each in index.attestors(rule))
+    return _told(counting.decide(rule.demand, found, subject), rule, workload, used)
+
+
+def _told(
+    outcome: counting.Outcome, rule: Rule, workload: Workload, used: tuple[tuple[Attestor, Verdict], ...] = ()
+) -> Ruling:
     return Ruling(
-        outcome.code, rule.title, _effect(action), outcome.outcome, outcome.message, rule.kind, rule.dialect, rule.where,
-        outcome.hint, used, rule.digests,
+        outcome.code, rule.title, _effect(_action(rule, workload)), outcome.outcome, outcome.message, rule.kind, rule.dialect,
+        rule.where, outcome.hint, used, rule.digests,
     )  # fmt: skip
 
 
@@ -442,8 +450,11 @@ def _effect(action: Action) -> str:
 
 
 def _skipped(rule: Rule) -> Ruling:
-    message = "the policy skips this image by a pattern of its own"
-    return Ruling("image-skipped", rule.title, "none", "skipped", message, rule.kind, rule.dialect, rule.where)
+    if rule.dialect == "kyverno" and isinstance(rule.demand, models.Static) and not rule.demand.passes:
+        code, message = ALLOWED, "it comes from where the policy allows"
+    else:
+        code, message = "image-skipped", "the policy skips this image by a pattern of its own"
+    return Ruling(code, rule.title, "none", "skipped", message, rule.kind, rule.dialect, rule.where)
 
 
 def _exempted(rule: Rule, exemption: Exemption) -> Ruling:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def is_on(listed: Listed, subject: Mapping[str, Any]) -> bool:
-    """Whether the image that `subject` is about is on the list."""
+    """Whether the image that `subject` is about is on the list. A digest that is not known (None) is on none."""
     import re2
 
     if str(subject["digest"]) in listed.digests:
         return True
     reference = parse(str(subject["reference"]))
-    if reference.digest is None and not listed.wanted:
+    if reference.digest is None and not listed.wanted and subject["digest"] is not None:
         names = [*patterns.candidates(reference, "sealgate"), f"{reference.name}@{subject['digest']}"]
     else:
         names = list(patterns.candidates(reference, "sealgate"))

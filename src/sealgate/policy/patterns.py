@@ -271,14 +271,7 @@ def weaknesses(pattern: str, dialect: Dialect, *, excuse: bool = False) -> list[
     name, tag, digest = split(pattern)
     host = name.partition("/")[0]
     if dialect == "kyverno" and "*" in host and name.strip("*/"):
-        better = host.replace("*", "").lstrip(".")
-        advice = f"write {better}/* for that registry alone" if "." in better else "begin it with the registry's host"
-        found.append(
-            (
-                "pattern-foreign-host",
-                f"{pattern!r} also matches other registries, evil{better or 'x'}/… among them: {advice}",
-            )
-        )
+        found.append(("pattern-foreign-host", _foreign(pattern, host, name.partition("/")[2])))
     if tag is not None and digest is None:
         if dialect in {"kyverno", "sigstore"}:
             verb = "does not see" if dialect == "sigstore" and tag.strip("*") else "is read here as covering"
@@ -295,3 +288,26 @@ def weaknesses(pattern: str, dialect: Dialect, *, excuse: bool = False) -> list[
     if excuse and name.startswith("*"):
         found.append(("pattern-excuse", f"{pattern!r} takes images of every registry away from checking"))
     return found
+
+
+def _foreign(pattern: str, host: str, path: str) -> str:
+    """Which other registry a host with a star fits, and what to write."""
+    better = host.replace("*", "")
+    if host.startswith("*."):
+        example, advice = (
+            f"evil.example/x{better}/…",
+            f"name each registry; {host}/** of an ImagePolicy covers no foreign one",
+        )
+    else:
+        fitting = (
+            f"{better}.evil.example"
+            if host.endswith("*") and "." in better
+            else host.replace("*", "evil", 1).replace("*", "")
+        )
+        example = f"{fitting}/…" if better else "evilx/…"
+        advice = (
+            f"write {better}/{path or '*'} for that registry alone"
+            if "." in better
+            else "begin it with the registry's host"
+        )
+    return f"{pattern!r} also matches other registries, {example} among them: {advice}"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from policy.kyverno.scene import NOW, block, codes, keys, load, one, pem, policy
+from policy.kyverno.scene import block, keys, policy
+from policy.scene import NOW, codes, load, one, pem
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 
 TEAM = "registry.example.com/team"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from policy.kyverno.scene import block, codes, keys, load, one, policy
+from policy.kyverno.scene import block, keys, policy
+from policy.scene import codes, load, one
 from sealgate.errors import PolicyInvalidError
 
 TEAM = "registry.example.com/team"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from policy.kyverno.scene import NOW, block, codes, decide, keys, load, one, policy
+from policy.kyverno.scene import block, keys, policy
+from policy.scene import NOW, codes, decide, load, one
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 
 IMAGE = "registry.example.com/team/unsigned:1.0"

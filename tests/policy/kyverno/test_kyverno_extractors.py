@@ -2,7 +2,8 @@
 
 import pytest
 
-from policy.kyverno.scene import block, keys, load, policy, workload
+from policy.kyverno.scene import block, keys, policy
+from policy.scene import load, workload
 from sealgate.errors import PolicyInvalidError, WorkloadInvalidError
 from sealgate.policy.kyverno import extractors
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policy.kyverno.scene import NOW, References, block, keys, policy, workload
+from policy.kyverno.scene import block, keys, policy
+from policy.scene import NOW, References, workload
 from sealgate.errors import PolicyUndecidedError, SealgateError
 from sealgate.keys.private import PrivateKey
 from sealgate.oci.reference import parse

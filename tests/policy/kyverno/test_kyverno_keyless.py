@@ -3,7 +3,8 @@
 import pytest
 
 from peers.certificates import Authority
-from policy.kyverno.scene import block, codes, keys, load, one, pem, policy
+from policy.kyverno.scene import block, keys, policy
+from policy.scene import codes, load, one, pem
 from sealgate.errors import PolicyInvalidError
 from sealgate.policy.attestors import Settings
 from sealgate.trust import root as roots

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peers.certificates import Authority
-from policy.kyverno.scene import References, block, codes, decide, keys, load, one, pem, policy
+from policy.kyverno.scene import block, keys, policy
+from policy.scene import References, codes, decide, load, one, pem
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 from sealgate.policy import notes
 from sealgate.policy.attestors import Settings
@@ -60,6 +61,16 @@ ENTRY = (*BLOCK, "attestors", 0, "entries", 0)
         (ENTRY[:-2], "keys", "it belongs under entries"),
         (ENTRY, "rekor", "it belongs under keys, certificates or keyless"),
         (ENTRY, "issuer", "it belongs under keyless"),
+        ((), "rules", "it belongs under spec"),
+        (("spec",), "imageReferences", "it belongs under rules[].verifyImages[]"),
+        (("spec", "rules", 0), "failureAction", "it belongs under verifyImages[]"),
+        (("spec", "rules", 0, "match"), "kinds", "it belongs under resources"),
+        (("spec", "rules", 0, "match", "any", 0), "namespaces", "it belongs under resources"),
+        (BLOCK, "validationFailureAction", "it belongs under spec; here it is failureAction"),
+        (BLOCK, "publicKeys", "it belongs under attestors[].entries[].keys"),
+        ((*ENTRY, "keys"), "ignoreTlog", "it belongs under rekor"),
+        ((*ENTRY, "keys"), "insecureIgnoreTlog", "it belongs under rekor; here it is ignoreTlog"),
+        ((*ENTRY, "keys"), "ignoreSCT", "it belongs under ctlog"),
         ((*ENTRY, "keys"), "publicKey", "did you mean publicKeys?"),
         (("spec", "rules", 0, "match", "any", 0, "resources"), "namespace", "did you mean namespaces?"),
     ],

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.kyverno.scene import block, codes, keys, load, one, policy
+from policy.kyverno.scene import block, keys, policy
+from policy.scene import codes, load, one
 from sealgate.policy.kyverno.quantities import duration, duration_text, moment, moment_text
 
 IMAGE = "registry.example.com/team/unsigned:1.0"

@@ -2,34 +2,18 @@
 
 import pytest
 
-from policy.kyverno.scene import References, block, codes, decide, keys, load, one, pem, policy
+from policy.kyverno.scene import block, keys, policy
+from policy.scene import References, codes, decide, load, one, pem
+from policy.seed import PLACEHOLDER
+from policy.seed import seed as filled
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 
 TEAM = "registry.example.com/team"
-SEED = """
-apiVersion: kyverno.io/v1
-kind: ClusterPolicy
-metadata:
-  name: check-image-signature
-spec:
-  validationFailureAction: Enforce
-  rules:
-  - name: verify-signature
-    match:
-      any:
-      - resources:
-          kinds:
-          - Pod
-    verifyImages:
-    - image: "*myregistry.com/*"
-      key: |-
-        KEY
-"""
 
 
 @pytest.fixture(scope="module")
 def seed(good):
-    return load(SEED.replace("KEY", pem(good).strip().replace("\n", "\n        ")))
+    return load(filled(pem(good)))
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +39,7 @@ def test_the_seeds_policy_works_verbatim(seed, mine, kind):
 
 def test_the_seeds_policy_without_a_key_in_it_says_where_it_belongs():
     with pytest.raises(PolicyInvalidError) as caught:
-        load(
-            SEED.replace(
-                "KEY", "-----BEGIN PUBLIC KEY-----\n        YOUR-PUBLIC-KEY-HERE\n        -----END PUBLIC KEY-----"
-            )
-        )
+        load(filled(PLACEHOLDER))
     assert "check-image-signature: spec.rules[0].verifyImages[0].key: " in caught.value.message
 
 
@@ -75,7 +55,7 @@ def test_P01_what_nothing_matches_is_reported_and_admitted_as_kyverno_does(seed,
     assert codes(found) == ["image-unmatched"]
     assert found.severity == "none"
     assert not found.verified
-    strict = load(SEED.replace("KEY", pem(good).strip().replace("\n", "\n        ")), no_match="deny")
+    strict = load(filled(pem(good)), no_match="deny")
     assert one(strict, mine, "registry.example.com/team/unsigned:1.0").severity == "deny"
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from policy.kyverno.scene import block, codes, decide, keys, load, one, policy
+from policy.kyverno.scene import block, keys, policy
+from policy.scene import codes, decide, load, one
 from sealgate.policy import model
 
 TEAM = "registry.example.com/team"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from policy.kyverno.scene import NOW, pem, workload
-from sealgate.policy.evaluate import Index, Placed, evaluate
-from sealgate.policy.judging import StoreJudge
-from sealgate.transport import driver
+from policy import scene
+from policy.scene import pem, workload
+from sealgate.policy.evaluate import Placed
 
 TEAM = "registry.example.com/team"
 PODS = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["pods"]}
@@ -48,15 +47,11 @@ def place(found: Any) -> list[Placed]:
     ]  # fmt: skip
 
 
-def decide(policies: Any, registry: Any, *images: str, now: float = NOW, placed: Any = None, **more: Any) -> Any:
-    """What becomes of a workload with these containers."""
-    found = more.pop("found", None) or workload(more.pop("kind", "Pod"), images=images, **more)
-    flow = evaluate(Index(policies), found, placed or place(found), StoreJudge(registry), clock=lambda: now)
-
-    def sender(*_: object) -> None:
-        raise AssertionError("nothing is asked over the network")
-
-    return driver.run(flow, sender=sender)
+def decide(policies: Any, registry: Any, *images: str, found: Any = None, placed: Any = None, **more: Any) -> Any:
+    """What becomes of a workload with these containers, or of `found` with all that it has."""
+    now = {name: more.pop(name) for name in ("now",) if name in more}
+    found = found or workload(more.pop("kind", "Pod"), images=images, **more)
+    return scene.decide(policies, registry, workload=found, placed=placed or place(found), **now)
 
 
 def codes(policies: Any, registry: Any, *images: str, **more: Any) -> list[str]:

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from policy.kyverno.scene import load
 from policy.kyverno_validating.scene import SIGNED, TEAM, codes, ivp
+from policy.scene import load
 from sealgate import limits
 from sealgate.conditions import programs
 from sealgate.conditions.programs import ProgramError, Programs, program

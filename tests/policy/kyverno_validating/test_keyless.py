@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from policy.kyverno.scene import load
 from policy.kyverno.test_kyverno_keyless import issuer, keyless, settings
 from policy.kyverno_validating.scene import SIGNED, TEAM, codes, ivp
+from policy.scene import load
 
 __all__ = ["issuer", "keyless", "settings"]
 

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from policy.kyverno.scene import load, pem
 from policy.kyverno_validating.scene import PODS, SIGNED, TEAM, codes, decide, ivp
+from policy.scene import load, pem
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 from sealgate.keys.private import PrivateKey
 from sealgate.policy import model
@@ -38,6 +38,8 @@ BROKEN = {
     "unknown field": (lambda s: s.update(validation=[]), "did you mean validations?"),
     "two kinds": (cosign(keyless={"identities": []}), "one of key, keyless or certificate"),
     "misplaced": (cosign(insecureIgnoreTlog=True), "it belongs under ctlog"),
+    "misplaced digest": (lambda s: s.update(mutateDigest=False), "it belongs under validationConfigurations"),
+    "misplaced selector": (lambda s: s.update(namespaceSelector={}), "it belongs under matchConstraints"),
     "no key": (lambda s: s["attestors"][0]["cosign"].update(key={}), "data or expression"),
     "bad key": (lambda s: s["attestors"][0]["cosign"].update(key={"data": "x"}), "key.data"),
     "glob and expression": (lambda s: s.update(matchImageReferences=[{"glob": "a", "expression": "true"}]), "one of them"),
@@ -292,7 +294,7 @@ def test_exceptions_that_do_not_load(good):
 
 
 def test_images_of_other_kinds(registry, good):
-    from policy.kyverno.scene import workload
+    from policy.scene import workload
     from sealgate.policy.kyverno import extractors
 
     rules = {"apiGroups": ["x.example"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["tasks"]}
@@ -312,7 +314,7 @@ def test_images_of_other_kinds(registry, good):
 
 @pytest.mark.parametrize(("of", "places"), [("team-a", ["images.more[0]"]), ("team-b", [])])
 def test_P23_a_policy_of_a_namespace_finds_no_images_in_another(good, of, places):
-    from policy.kyverno.scene import workload
+    from policy.scene import workload
     from sealgate.policy.kyverno import extractors
 
     found = ivp(SIGNED, keys={"k": good}, images=[{"name": "more", "expression": "['registry.example.com/team/x:1']"}])

@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from policy.kyverno.scene import load, pem
 from policy.kyverno_validating.scene import SIGNED, TEAM, codes, decide, ivp
+from policy.scene import load, pem
 
 SLSA = "https://slsa.dev/provenance/v1"
 SAMPLE = """

@@ -2,7 +2,8 @@
 
 import pytest
 
-from policy.sigstore.scene import References, cip, codes, decide, keyed, load, one, pem, refused, workload
+from policy.scene import References, codes, decide, load, one, pem, refused, workload
+from policy.sigstore.scene import cip, keyed
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 
 TEAM = "registry.example.com/team"

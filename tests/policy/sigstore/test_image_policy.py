@@ -2,7 +2,7 @@
 
 import pytest
 
-from policy.sigstore.scene import NOW, References, codes, decide, load, one, pem, refused, workload
+from policy.scene import NOW, References, codes, decide, load, one, pem, refused, workload
 from sealgate.errors import PolicyUndecidedError
 from sealgate.oci.reference import parse
 from sealgate.policy import mirrors, patterns
@@ -467,3 +467,16 @@ def test_ages_are_of_predicates_that_say_when(good):
     assert "do not say when" in refused(policy(wanted)).message
     load(policy({"attestation": {"type": VULN, "by": by(good), "maxAge": "1d"}}))
     assert "no span of time" in refused(policy({"attestation": {"type": VULN, "by": by(good), "maxAge": "1y"}})).message
+
+
+@pytest.mark.parametrize(
+    ("field", "place"),
+    [
+        ("key", "require.signature"), ("identities", "require.signature"), ("scan", "require"), ("namespaceSelector", "match"),
+        ("operations", "match"), ("until", "grace, or an exception"),
+    ],
+)  # fmt: skip
+def test_P18_a_misplaced_field_is_told_where_it_belongs(good, field, place):
+    error = refused(policy(signature(good), **{field: "x"}))
+    assert error.hint == f"it belongs under {place}"
+    assert load(policy(signature(good))).rules

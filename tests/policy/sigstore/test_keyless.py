@@ -8,8 +8,9 @@ import tarfile
 import pytest
 
 from peers.certificates import Authority
-from policy.sigstore.scene import References as Beside
-from policy.sigstore.scene import cip, codes, keyed, load, one, pem, refused
+from policy.scene import References as Beside
+from policy.scene import codes, load, one, pem, refused
+from policy.sigstore.scene import cip, keyed
 from sealgate.policy.attestors import Settings
 from sealgate.policy.conversion import grammars
 from sealgate.policy.reading import Source

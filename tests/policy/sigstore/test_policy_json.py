@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from policy.sigstore.scene import codes, load, one, pem, refused
+from policy.scene import codes, load, one, pem, refused
 from sealgate.errors import JsonAmbiguousError, PolicyInvalidError, PolicyUnsupportedError
 from sealgate.gate import policies as files
 from sealgate.oci.reference import parse
@@ -94,7 +94,7 @@ def test_the_default_is_for_what_no_scope_is_about(legacy, good):
 )  # fmt: skip
 def test_the_most_specific_scope_alone_counts(scopes, image, rule):
     policies = load(policy(dict.fromkeys(scopes, REJECT), default=ANYTHING))
-    from policy.sigstore.scene import workload
+    from policy.scene import workload
 
     [found], skipped = Index(policies).matching(parse(image), workload())
     assert found.name == f"docker:{rule}"

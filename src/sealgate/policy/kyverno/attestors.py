@@ -44,6 +44,10 @@ _MISPLACED = {
     "subject": "keyless", "issuerRegExp": "keyless", "subjectRegExp": "keyless", "roots": "keyless",
     "additionalExtensions": "keyless", "count": "the attestor set, beside entries",
 }  # fmt: skip
+_IN_SIGNER = {
+    "ignoreTlog": "rekor", "insecureIgnoreTlog": "rekor; here it is ignoreTlog", "url": "rekor", "ignoreSCT": "ctlog",
+    "insecureIgnoreSCT": "ctlog; here it is ignoreSCT", "tsaCertChain": "ctlog", "annotations": "the entry", "repository": "the entry",
+}  # fmt: skip
 SHORT_HASHES: dict[str, HashName] = {"sha256": "sha256", "sha384": "sha384", "sha512": "sha512"}
 
 
@@ -132,7 +136,7 @@ def _entry(fields: Fields, asking: Asking, place: str, depth: int) -> list[Expre
         if inner is None:
             fields.missing("attestor")
         return fields.done([_set(inner, asking, f"{place}.attestor", depth + 1)])
-    signer = fields.fields(kind)
+    signer = fields.fields(kind, elsewhere=_IN_SIGNER)
     if signer is None:
         fields.missing(kind)
     common = _Common(

@@ -238,12 +238,17 @@ def _controllers(match: Block, filters: Iterable[Filter], autogen: str | None, w
     return wanted
 
 
+_IN_FILTER = dict.fromkeys(
+    ("kinds", "name", "names", "namespaces", "annotations", "operations", "selector", "namespaceSelector"), "resources"
+)
+
+
 def _block(rule: Fields, name: str) -> Block | None:
-    fields = rule.fields(name)
+    fields = rule.fields(name, elsewhere=_IN_FILTER)
     if fields is None:
         return None
     anys, alls = fields.has("any"), fields.has("all")
-    blocks = fields.objects("any") + fields.objects("all")
+    blocks = fields.objects("any", elsewhere=_IN_FILTER) + fields.objects("all", elsewhere=_IN_FILTER)
     if anys and alls:
         raise PolicyInvalidError(f"{fields.where} has any and all: one of them")
     if anys or alls:

@@ -31,12 +31,16 @@ _ACTIONS: dict[str, Action] = {"enforce": "enforce", "audit": "audit"}
 _LEGACY = ("image", "key", "issuer", "subject", "roots", "additionalExtensions", "annotations")
 _TYPES = ("verifyImages", "validate", "mutate", "generate")
 _PROVIDERS = ("default", "google", "azure", "amazon", "github")
-_IN_RULE = {"attestors": "verifyImages[]", "imageReferences": "verifyImages[]", "key": "verifyImages[]"}
-_IN_BLOCK = {
+_IN_RULE = dict.fromkeys(
+    ("attestors", "attestations", "imageReferences", "image", "key", "failureAction", "mutateDigest", "verifyDigest", "required"),
+    "verifyImages[]",
+) | dict.fromkeys(("kinds", "namespaces", "resources"), "match") | {"validationFailureAction": "spec"}  # fmt: skip
+_IN_BLOCK = dict.fromkeys(("publicKeys", "secret", "kms"), "attestors[].entries[].keys") | {
     "entries": "attestors[]", "keys": "attestors[].entries[]", "keyless": "attestors[].entries[]",
     "certificates": "attestors[].entries[]", "rekor": "attestors[].entries[].keys or .keyless",
     "ctlog": "attestors[].entries[].keys or .keyless", "conditions": "attestations[]", "predicateType": "attestations[]",
-    "count": "attestors[]", "match": "the rule", "exclude": "the rule", "validationFailureAction": "spec",
+    "count": "attestors[]", "match": "the rule", "exclude": "the rule",
+    "validationFailureAction": "spec; here it is failureAction",
 }  # fmt: skip
 
 
@@ -80,7 +84,7 @@ class _Policy(NamedTuple):
 
 def read(source: Source, context: Context) -> Loaded:
     """The rules of a policy. Raises `PolicyInvalidError`."""
-    whole = Fields(source.document, source.where)
+    whole = Fields(source.document, source.where, elsewhere=dict.fromkeys(("rules", "validationFailureAction"), "spec"))
     if source.version not in VERSIONS:
         raise PolicyUnsupportedError(
             f"{source.where}: {source.kind} {source.version} is not read", hint=", ".join(VERSIONS)
@@ -111,7 +115,9 @@ def read(source: Source, context: Context) -> Loaded:
     return Loaded(tuple(rules), (), tuple(notes))
 
 
-_IN_SPEC = {"match": "rules[]", "exclude": "rules[]", "verifyImages": "rules[]", "preconditions": "rules[]"}
+_IN_SPEC = dict.fromkeys(("match", "exclude", "verifyImages", "validate", "preconditions", "context"), "rules[]") | (
+    dict.fromkeys(("imageReferences", "attestors", "attestations", "failureAction"), "rules[].verifyImages[]")
+)
 
 
 def metadata(whole: Fields, source: Source) -> str | None:

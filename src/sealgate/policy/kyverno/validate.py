@@ -28,9 +28,17 @@ if TYPE_CHECKING:
 _LISTS = ("containers", "initContainers", "ephemeralContainers")
 _HINT = "only what restricts registries is read: patterns of image, or deny with AnyIn and AnyNotIn"
 _REGISTRY = re.compile(
-    r"""images\.[A-Za-z*]+\.(?:\*|"\s*\ue0000\ue001\s*")\.registry(?:\[\])?(?:\s*\|\|\s*(?:''|`?\[\]`?))?"""
+    r"""images\.(?:[A-Za-z*]+|\[[A-Za-z, ]+\]\[\])\.(?:\*|"\s*\ue0000\ue001\s*")\.registry(?:\[\])?(?:\s*\|\|\s*(?:''|`?\[\]`?))?"""
 )
 _IMAGE = re.compile(r"element\.image|request\.object\.spec\.[A-Za-z.\[\], *]+\.image(?:\s*\|\|\s*`?\[\]`?)?")
+_CEL_NAME = "(?:containers|initContainers|ephemeralContainers)"
+_CEL_ONE = (
+    rf"(?:object\.spec\.\??{_CEL_NAME}(?:\.orValue\(\[\]\))?"
+    rf"|\(has\(object\.spec\.{_CEL_NAME}\) *\? *object\.spec\.{_CEL_NAME} *: *\[\]\))"
+)
+_CEL_LIST = re.compile(rf"\(?{_CEL_ONE}(?:\s*\+\s*{_CEL_ONE})*\)?")
+"""A sum of lists of containers."""
+_CEL_ALL = re.compile(r"(?P<over>[\w.?+():\[\]\s]+?)\.all\(\s*(?P<one>[a-z]\w*)\s*,(?P<body>.+)\)", re.DOTALL)
 _NOT_IN = frozenset({"notin", "anynotin", "notequals", "notequal"})
 _IN = frozenset({"anyin", "in", "equals", "equal"})
 
@@ -75,7 +83,9 @@ def read(rule: Fields, name: str, policy: _Policy, applies: Applies) -> list[Rul
             _each(each, limits, applies)
     if fields.has("deny"):
         _deny(fields, limits, applies)
-    for other in ("anyPattern", "cel", "podSecurity", "manifests", "assert"):
+    if fields.has("cel"):
+        _cel(fields, limits)
+    for other in ("anyPattern", "podSecurity", "manifests", "assert"):
         fields.unsupported(other, "it has to do with images, and is not evaluated here", hint=_HINT)
     fields.end()
     if limits.allowed is None and not limits.forbidden:
@@ -112,9 +122,13 @@ def _unread(where: str) -> NoReturn:
 
 
 def _pattern(value: Any, where: str, limits: _Limits) -> None:
-    """`{spec: {containers: [{image: …}]}}`, with anchors."""
+    """`{spec: {containers: [{image: …}]}}`, with anchors; or that of a template, below `spec` and `template`."""
     if not isinstance(value, dict) or set(value) != {"spec"} or not isinstance(value["spec"], dict):
         _unread(where)
+    for step in ("jobTemplate", "template"):
+        if set(value["spec"]) == {step}:
+            _pattern(value["spec"][step], f"{where}.spec.{step}", limits)
+            return
     for key, items in value["spec"].items():
         if key.removeprefix("=(").removesuffix(")") not in _LISTS or not isinstance(items, list) or len(items) != 1:
             _unread(f"{where}.spec.{key}")
@@ -123,7 +137,10 @@ def _pattern(value: Any, where: str, limits: _Limits) -> None:
 
 def _element(value: Any, where: str, limits: _Limits) -> None:
     """`{image: "a/* | b/*"}` or `{image: "!a/*"}`."""
-    if not isinstance(value, dict) or not {"image"} <= set(value) <= {"image", "name"} or value.get("name", "*") != "*":
+    value = (
+        {"image" if key == "=(image)" else key: each for key, each in value.items()} if isinstance(value, dict) else {}
+    )
+    if not {"image"} <= set(value) <= {"image", "name"} or value.get("name", "*") != "*":
         _unread(where)
     text = value["image"]
     if not isinstance(text, str) or "{{" in text:
@@ -157,19 +174,38 @@ def _each(fields: Fields, limits: _Limits, applies: Applies) -> None:
 
 
 def _deny(fields: Fields, limits: _Limits, applies: Applies) -> None:
-    """`deny.conditions`: every one of `any`, or the only one of `all`, denies by itself."""
+    """`deny.conditions`: every one of `any`, or the only one of `all`, denies by itself; several of `all` that name what is allowed
+    allow all that they name.
+    """
     deny = fields.fields("deny")
     if deny is None:
         fields.missing("deny")
     found = block(deny.take("conditions"), deny.at("conditions"))
     deny.end()
-    if found.every and (found.some is not None or len(found.every) > 1):
+    if found.every and found.some is not None:
         _unread(deny.at("conditions"))
+    if len(found.every) > 1:
+        if any(each.operator not in _NOT_IN or not _is_element(each) for each in found.every):
+            _unread(deny.at("conditions"))  # of a list of images, each condition might hold for another one
+        limits.allow(tuple(dict.fromkeys(text for each in found.every for text in _values(each, applies))))
+        return
     for condition in found.conditions():
-        _condition(condition, limits, applies)
+        texts = _values(condition, applies)
+        if condition.operator in _NOT_IN:
+            limits.allow(texts)
+        elif condition.operator in _IN:
+            limits.forbid(texts)
+        else:
+            _unread(condition.where)
 
 
-def _condition(condition: Condition, limits: _Limits, applies: Applies) -> None:
+def _is_element(condition: Condition) -> bool:
+    """Whether it looks at one image, that of the container that `foreach` is at."""
+    return [each.expression.text.strip() for each in condition.key.variables()] == ["element.image"]
+
+
+def _values(condition: Condition, applies: Applies) -> tuple[str, ...]:
+    """The patterns that a condition compares images, or their registries, with."""
     variables = condition.key.variables()
     if len(variables) != 1 or condition.key.value != (variables[0],):
         _unread(condition.where)
@@ -193,10 +229,29 @@ def _condition(condition: Condition, limits: _Limits, applies: Applies) -> None:
         raise PolicyInvalidError(
             f"{condition.where}: {wrong!r} is no registry", hint="a host; paths: {{ element.image }}"
         )
-    found = tuple(f"{each}{end}" for each in values)
-    if condition.operator in _NOT_IN:
-        limits.allow(found)
-    elif condition.operator in _IN:
-        limits.forbid(found)
-    else:
-        _unread(condition.where)
+    return tuple(f"{each}{end}" for each in values)
+
+
+def _cel(fields: Fields, limits: _Limits) -> None:
+    """`LIST.all(c, c.image.startsWith('a/') || c.image.startsWith('b/'))`, as the library of policies in CEL has it."""
+    cel = fields.fields("cel")
+    if cel is None:
+        return
+    known = {}
+    for each in cel.objects("variables"):
+        name, text = each.required_text("name"), each.required_text("expression")
+        known[f"variables.{name}"] = each.done(text)
+    for each in cel.objects("expressions"):
+        text = each.required_text("expression")
+        each.text("message")
+        each.end()
+        found = _CEL_ALL.fullmatch(text.strip())
+        if found is None or _CEL_LIST.fullmatch(known.get(found["over"].strip(), found["over"]).strip()) is None:
+            _unread(each.at("expression"))
+        starts = re.compile(rf"\s*{found['one']}\.image\.startsWith\(\s*(?:'([^'\\]+)'|\"([^\"\\]+)\")\s*\)\s*")
+        parts = [starts.fullmatch(part) for part in found["body"].split("||")]
+        texts = [part[1] or part[2] for part in parts if part is not None]
+        if len(texts) < len(parts) or any("/" not in each or set(each) & set("*?") for each in texts):
+            _unread(each.at("expression"))
+        limits.allow(tuple(f"{each}*" for each in texts))
+    cel.end()

@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 VERSIONS = ("v1", "v1beta1", "v1alpha1")
 _PROVIDERS = ("default", "google", "azure", "amazon", "github")
 _NOT_EXTRACTORS = frozenset({"containers", "initContainers", "ephemeralContainers", "volumes"})
-_IN_SPEC = {"glob": "matchImageReferences[]", "resourceRules": "matchConstraints", "cosign": "attestors[]"}
+_IN_SPEC = {
+    "glob": "matchImageReferences[]", "resourceRules": "matchConstraints", "namespaceSelector": "matchConstraints",
+    "objectSelector": "matchConstraints", "cosign": "attestors[]", "notary": "attestors[]",
+    "mutateDigest": "validationConfigurations", "verifyDigest": "validationConfigurations", "required": "validationConfigurations",
+}  # fmt: skip
 
 
 def read(source: Source, context: Context) -> Loaded:

@@ -57,9 +57,12 @@ def read(source: Source, context: Context) -> Loaded:
     return _policy(spec, source, context)
 
 
-_ELSEWHERE = dict.fromkeys(demand.FORMS, "require") | {
-    "namespaces": "match", "kinds": "match", "selector": "match", "until": "grace, or an exception",
-}  # fmt: skip
+_ELSEWHERE = (
+    dict.fromkeys(demand.FORMS, "require")
+    | dict.fromkeys(("key", "keys", "identity", "identities", "certificate", "annotations"), "require.signature")
+    | dict.fromkeys(("namespaces", "namespaceSelector", "kinds", "selector", "operations"), "match")
+    | {"until": "grace, or an exception"}
+)
 
 
 def _policy(spec: Fields, source: Source, context: Context) -> Loaded:

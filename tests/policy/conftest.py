@@ -2,7 +2,7 @@
 
 import pytest
 
-from policy.sigstore.scene import Registry
+from policy.scene import Registry
 from sealgate.keys.private import PrivateKey
 
 
@@ -24,7 +24,7 @@ def stranger():
     return PrivateKey.generate()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def registry(tmp_path_factory, good, other, stranger):
     """Images by what was done to them; tests add to it under names of their own."""
     made = Registry(tmp_path_factory.mktemp("registry"))
