@@ -64,8 +64,8 @@ def read(source: Source, context: Context) -> Loaded:
     asked = [Asked(each.name, "", each.make(None, "")) for each in made]
     for name, kind in attestations.items():
         asked += [Asked(each.name, name, each.make(Attested(kind, ()), f" for attestations.{name}")) for each in made]
-    action = _action(spec, notes)
-    digests = _digests(spec, action)
+    action = action_of(spec, notes)
+    digests = digests_of(spec, action)
     if not digests.required:
         notes.append(
             Note("static-pass", "images that no validation verifies are admitted", spec.at("validationConfigurations"))
@@ -218,7 +218,8 @@ def _parts(spec: Fields) -> dict[str, list[dict[str, Any]]]:
     }  # fmt: skip
 
 
-def _action(spec: Fields, notes: list[Note]) -> Action:
+def action_of(spec: Fields, notes: list[Note]) -> Action:
+    """`validationActions`, `evaluation` and `failurePolicy`. Raises `PolicyInvalidError`."""
     actions = spec.texts("validationActions")
     for each in actions:
         if each not in {"Deny", "Audit", "Warn"}:
@@ -244,7 +245,8 @@ def _action(spec: Fields, notes: list[Note]) -> Action:
     return action
 
 
-def _digests(spec: Fields, action: Action) -> Digests:
+def digests_of(spec: Fields, action: Action) -> Digests:
+    """`validationConfigurations`. Raises `PolicyInvalidError`."""
     fields = spec.fields("validationConfigurations")
     if fields is None:
         return Digests(mutate=action == "enforce")
