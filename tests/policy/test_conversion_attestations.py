@@ -122,7 +122,7 @@ def test_counts_of_those_who_attest(registry, keys, count):
     assert ("s-abz", "Pod") in before
 
 
-def test_W10_an_attestation_without_attestors_is_by_those_who_must_sign(registry, keys):
+def test_C18_an_attestation_without_attestors_is_by_those_who_must_sign(registry, keys):
     before, [found] = same(registry, kyverno(attestors=[entries(keys["b"])], attestations=[{"type": TYPE}]), "sealgate")
     assert before == {("s-bz", "Pod"), ("s-abz", "Pod"), ("s-bcz", "Pod"), ("s-abcz", "Pod")}
     assert [list(each) for each in found["spec"]["require"]["all"]] == [["signature"], ["attestation"]]

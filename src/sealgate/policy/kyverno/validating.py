@@ -106,7 +106,7 @@ def compiled(parts: Mapping[str, list[dict[str, Any]]]) -> tuple[programs.Progra
     except ProgramError as error:
         if error.unsupported:
             raise PolicyUnsupportedError(
-                f"{error.where}: {error}", hint="expressions see the object and its images, and ask nobody"
+                f"{error.where}: {error}", hint="expressions see the object, its images and what was verified of them"
             ) from error
         hint = (
             "it may not depend on the object"
