@@ -61,9 +61,10 @@ async def settings_of(arguments: Namespace, context: Context, *, trusted_root: s
     from sealgate.cli.trust import root_of
     from sealgate.cli.verify import deny_list
     from sealgate.policy.attestors import Settings
+    from sealgate.truststore import environment
 
     root = await root_of(trusted_root or arguments.trusted_root, context, optional=True)
-    return Settings(root, arguments.tlog, deny_list(arguments.deny))
+    return Settings(root, arguments.tlog, deny_list(arguments.deny), environment.folder(context.environ))
 
 
 def policies_of(arguments: Namespace, settings: Settings) -> Policies:

@@ -89,7 +89,7 @@ class _Standing:
 
 
 def _root() -> TrustRoot:
-    return trust.parse(Source("", _ROOT))
+    return trust.parse(Source("", _ROOT), Settings())
 
 
 def check(sources: Iterable[Source], made: Iterable[tuple[Source, Mapping[str, Any]]]) -> None:

@@ -1,7 +1,7 @@
 """`attestors` of Kyverno's image policies: who may have signed, by name. Pure.
 
 Expressions among them are evaluated once, when the policy is read: what the object under review says never decides who may
-sign it. A field that names a service (`kms`, `tuf`) is an error.
+sign it. Of a TUF repository, what `sealgate initialize` left counts; a key service (`kms`) is an error.
 
 Source: Kyverno, api/policies.kyverno.io/v1: image_validating_policy_types.go, Cosign, Key, Keyless, Certificate, CTLog, Source.
 """
@@ -21,6 +21,7 @@ from sealgate.policy.kyverno import trust
 from sealgate.policy.kyverno.attestors import SHORT_HASHES, anchored, certified
 from sealgate.policy.model import Note
 from sealgate.trust.root import TrustRoot
+from sealgate.truststore.environment import PUBLIC_MIRROR
 from sealgate.verification.requirement import IdentifiedAs
 
 if TYPE_CHECKING:
@@ -95,7 +96,6 @@ def read(fields: Fields, constants: Constants, settings: Settings, notes: list[N
         raise PolicyInvalidError(
             f"{cosign.where}: one of key, keyless or certificate is required, and {' and '.join(kinds) or 'none'} is there"
         )
-    cosign.unsupported("tuf", "what a TUF repository says is not fetched for a policy", hint="trustedRoot")
     repository, prefix, secrets = _source(cosign)
     annotations = cosign.text_map("annotations")
     [kind] = kinds
@@ -167,7 +167,7 @@ def _source(cosign: Fields) -> tuple[str | None, str, tuple[str, ...]]:
 
 
 def _log(cosign: Fields, constants: Constants, settings: Settings, roots: str | None, where: str) -> Log:
-    """`ctlog`, `trustedRoot` and `roots`: each replaces that part of the operator's trust root, `trustedRoot` all of it."""
+    """`ctlog`, `trustedRoot`, `tuf` and `roots`: each replaces that part of the operator's trust root, the second and third all."""
     base = settings.root or NO_ROOT
     own = False
     raw = constants.text(cosign, "trustedRoot")
@@ -180,6 +180,11 @@ def _log(cosign: Fields, constants: Constants, settings: Settings, roots: str | 
             base, own = trust_roots.parse(raw.encode()), True
         except SealgateError as error:
             raise PolicyInvalidError(f"{cosign.at('trustedRoot')}: {error.message}", hint=error.hint) from error
+    tuf = cosign.fields("tuf")
+    if tuf is not None:
+        if raw is not None:
+            raise PolicyInvalidError(f"{tuf.where} and trustedRoot: one of them")
+        base, own = tuf.done(_repository(tuf, settings)), True
     issuers = base.certificate_authorities
     if roots is not None:
         issuers, own = trust.authorities(roots, where, last=False), True
@@ -201,6 +206,18 @@ def _log(cosign: Fields, constants: Constants, settings: Settings, roots: str | 
         ctlog.end()
     root = TrustRoot(issuers, ct_logs, logs, stamps) if own else None
     return Log(root, ignore_log=ignore_log, ignore_sct=ignore_sct, timestamps=timestamps)
+
+
+def _repository(fields: Fields, settings: Settings) -> TrustRoot:
+    """`tuf`: the repository at `mirror`, reached from `root`; without a mirror the public Sigstore's."""
+    mirror, root = fields.text("mirror"), fields.fields("root")
+    data = None
+    if root is not None:
+        root.unsupported("path", "files of the product's own are not read", hint="root.json in base64, in data")
+        data = root.done(root.required_text("data"))
+    if mirror is None and data is not None:
+        raise PolicyInvalidError(f"{fields.at('mirror')} is missing: of which repository is the root?")
+    return settings.kept(mirror or PUBLIC_MIRROR, data, fields.where)
 
 
 def _key(fields: Fields, constants: Constants, common: dict[str, Any]) -> Make:
