@@ -77,13 +77,15 @@ def policies_of(arguments: Namespace, settings: Settings) -> Policies:
 def index_of(arguments: Namespace, context: Context, settings: Settings) -> Index:
     """The policies, ready to judge by. What weakens them is said once."""
     from sealgate.policy.evaluate import Index
+    from sealgate.policy.notes import QUIET
 
     found = policies_of(arguments, settings)
     index = Index(found)
+    told = sum(note.code not in QUIET for note in found.notes)
     if context.verbose:
         for note in found.notes:
             context.err(f"note: {note.where}: {note.message}  {note.code}")
-    elif found.notes:
-        many = "s" if len(found.notes) > 1 else ""
-        context.err(f"note: {len(found.notes)} remark{many} on the policies; `sealgate policy lint` shows them")
+    elif told:
+        many = "s" if told > 1 else ""
+        context.err(f"note: {told} remark{many} on the policies; `sealgate policy lint` shows them")
     return index

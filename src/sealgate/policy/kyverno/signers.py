@@ -18,7 +18,7 @@ from sealgate.policy import attestors
 from sealgate.policy.attestors import NO_ROOT, Log
 from sealgate.policy.fields import located
 from sealgate.policy.kyverno import trust
-from sealgate.policy.kyverno.attestors import SHORT_HASHES, anchored, certified
+from sealgate.policy.kyverno.attestors import KEY_SERVICES, NOTARY, SHORT_HASHES, anchored, certified
 from sealgate.policy.model import Note
 from sealgate.trust.root import TrustRoot
 from sealgate.truststore.environment import PUBLIC_MIRROR
@@ -86,7 +86,7 @@ def expressions(items: list[Fields]) -> list[tuple[str, str]]:
 def read(fields: Fields, constants: Constants, settings: Settings, notes: list[Note]) -> Signer:
     """One attestor. Raises `PolicyInvalidError`."""
     name = fields.required_text("name")
-    fields.unsupported("notary", "signatures of Notary are not verified yet")
+    fields.unsupported("notary", "signatures of Notary are not verified yet", hint=NOTARY)
     cosign = fields.fields("cosign", elsewhere=_MISPLACED)
     if cosign is None:
         raise PolicyInvalidError(f"{fields.where}: cosign is missing")
@@ -99,7 +99,7 @@ def read(fields: Fields, constants: Constants, settings: Settings, notes: list[N
     repository, prefix, secrets = _source(cosign)
     annotations = cosign.text_map("annotations")
     [kind] = kinds
-    signer = cosign.fields(kind, elsewhere={"rekor": "ctlog", "roots": "keyless"})
+    signer = cosign.fields(kind, elsewhere=_IN_SIGNER)
     if signer is None:
         cosign.missing(kind)
     roots = signer.text("roots") if kind == "keyless" else None
@@ -147,8 +147,16 @@ def read(fields: Fields, constants: Constants, settings: Settings, notes: list[N
 _MISPLACED = {
     "identities": "keyless", "roots": "keyless", "data": "key", "kms": "key", "rekor": "ctlog", "url": "ctlog",
     "insecureIgnoreTlog": "ctlog", "insecureIgnoreSCT": "ctlog", "cert": "certificate", "certChain": "certificate",
-    "repository": "source", "tagPrefix": "source",
+    "repository": "source", "tagPrefix": "source", "PullSecrets": "source", "mirror": "tuf", "root": "tuf",
+    "rekorPubKey": "ctlog", "ctLogPubKey": "ctlog", "tsaCertChain": "ctlog", "hashAlgorithm": "key",
+    "additionalExtensions": "keyless",
 }  # fmt: skip
+_IN_SIGNER = {
+    "rekor": "ctlog", "roots": "keyless", "ctlog": "cosign, beside key or keyless", "source": "cosign, beside key or keyless",
+    "annotations": "cosign, beside key or keyless",
+} | dict.fromkeys(("insecureIgnoreTlog", "insecureIgnoreSCT", "url", "rekorPubKey", "ctLogPubKey"), "ctlog") | dict.fromkeys(
+    ("subject", "subjectRegExp", "subjectExpression", "issuer", "issuerRegExp"), "keyless.identities[]"
+)  # fmt: skip
 
 
 def _source(cosign: Fields) -> tuple[str | None, str, tuple[str, ...]]:
@@ -221,7 +229,9 @@ def _repository(fields: Fields, settings: Settings) -> TrustRoot:
 
 
 def _key(fields: Fields, constants: Constants, common: dict[str, Any]) -> Make:
-    fields.unsupported("kms", "keys in key services are not verified yet: that comes with key services")
+    fields.unsupported(
+        "kms", "keys in key services are not verified yet: that comes with key services", hint=f"data: {KEY_SERVICES}"
+    )
     name = fields.choice("hashAlgorithm", "sha224", "sha256", "sha384", "sha512")
     if name == "sha224":
         raise PolicyUnsupportedError(f"{fields.at('hashAlgorithm')}: signatures over sha224 are not verified here")

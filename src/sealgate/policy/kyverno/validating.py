@@ -19,7 +19,7 @@ from sealgate.policy import patterns
 from sealgate.policy.fields import Fields, located
 from sealgate.policy.kyverno import constraints, signers
 from sealgate.policy.kyverno.validation import Asked, Validation
-from sealgate.policy.model import Credentials, Digests, Note, Rule
+from sealgate.policy.model import Credentials, Digests, Note, Rule, idle
 from sealgate.policy.reading import Loaded
 from sealgate.verification.attestation import Attested
 
@@ -32,7 +32,20 @@ if TYPE_CHECKING:
 VERSIONS = ("v1", "v1beta1", "v1alpha1")
 _PROVIDERS = ("default", "google", "azure", "amazon", "github")
 _NOT_EXTRACTORS = frozenset({"containers", "initContainers", "ephemeralContainers", "volumes"})
-_IN_SPEC = {"glob": "matchImageReferences[]", "resourceRules": "matchConstraints", "cosign": "attestors[]"}
+_IN_SPEC = {
+    "glob": "matchImageReferences[]", "cosign": "attestors[]", "notary": "attestors[]", "intoto": "attestations[]",
+    "referrer": "attestations[]", "timeoutSeconds": "webhookConfiguration", "mode": "evaluation", "podControllers": "autogen",
+} | {
+    name: place for place, names in {
+        "matchConstraints": ("resourceRules", "excludeResourceRules", "matchPolicy", "namespaceSelector", "objectSelector"),
+        "validations[]": ("expression", "message", "messageExpression"),
+        "validationConfigurations": ("mutateDigest", "verifyDigest", "required"),
+        "credentials": ("secrets", "providers", "allowInsecureRegistry"),
+    }.items() for name in names
+}  # fmt: skip
+_IN_ATTESTOR = dict.fromkeys(
+    ("key", "keyless", "certificate", "ctlog", "source", "tuf", "trustedRoot", "annotations"), "cosign"
+) | {"certs": "notary", "tsaCerts": "notary"}
 
 
 def read(source: Source, context: Context) -> Loaded:
@@ -49,9 +62,9 @@ def read(source: Source, context: Context) -> Loaded:
     notes: list[Note] = []
     selector = constraints.read(spec)
     images, refs = _references(spec, notes)
-    items = spec.objects("attestors")
+    items = spec.objects("attestors", elsewhere=_IN_ATTESTOR)
     attestations = _attestations(spec)
-    parts = _parts(spec)
+    parts = _parts(spec, notes)
     parts["references"] = refs
     parts["constants"] = [
         _entry(place, text, *place.rpartition(".")[::2]) for place, text in signers.expressions(items)
@@ -174,7 +187,7 @@ def _references(spec: Fields, notes: list[Note]) -> tuple[tuple[str, ...], list[
 
 def _attestations(spec: Fields) -> dict[str, str]:
     found: dict[str, str] = {}
-    for each in spec.objects("attestations"):
+    for each in spec.objects("attestations", elsewhere={"type": "intoto"}):
         name = each.required_text("name")
         each.unsupported("referrer", "artifacts with signatures of Notary are not verified yet", hint="intoto")
         intoto = each.fields("intoto")
@@ -187,7 +200,7 @@ def _attestations(spec: Fields) -> dict[str, str]:
     return found
 
 
-def _parts(spec: Fields) -> dict[str, list[dict[str, Any]]]:
+def _parts(spec: Fields, notes: list[Note]) -> dict[str, list[dict[str, Any]]]:
     validations: list[dict[str, Any]] = []
     for each in spec.objects("validations"):
         index = str(len(validations))
@@ -198,7 +211,7 @@ def _parts(spec: Fields) -> dict[str, list[dict[str, Any]]]:
             text=each.text("message"),
             message=each.text("messageExpression"),
         )
-        each.ignored("reason")
+        notes += idle(each.ignored("reason"))
         validations.append(each.done(entry))
     if not validations:
         raise PolicyInvalidError(f"{spec.at('validations')} is empty: it would demand nothing")

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from sealgate.trust.root import Authority, Log
 
 _KINDS = ("remote", "repository", "sigstoreKeys")
+_ELSEWHERE = {"mirror": "remote", "mirrorFS": "repository", "root": "remote or repository"} | dict.fromkeys(
+    ("certificateAuthorities", "tLogs", "ctLogs", "timestampAuthorities"), "sigstoreKeys"
+)
 _HASHES = ("sha-256", "SHA256", "sha256", "SHA2_256")
 
 
@@ -73,7 +76,7 @@ def parse(source: Source, settings: Settings) -> TrustRoot:
     if not top.has("spec"):
         raise PolicyInvalidError(f"{source.where}: missing field(s): spec")
     top.end()
-    spec = Fields(top.take("spec"), f"{source.where}: spec")
+    spec = Fields(top.take("spec"), f"{source.where}: spec", elsewhere=_ELSEWHERE)
     given = [name for name in _KINDS if spec.has(name)]
     if len(given) != 1:
         said = f"got both: {', '.join(given)}" if given else f"got neither: {', '.join(_KINDS)}"
