@@ -161,7 +161,7 @@ CONDITIONS = [
 
 
 @pytest.mark.parametrize("one", CONDITIONS, ids=json.dumps)
-def test_A04_conditions_mean_the_same_value_for_value(registry, keys, one):
+def test_conditions_mean_the_same_value_for_value(registry, keys, one):
     policy = kyverno(attestations=[attested(keys["a"], {"all": [one]})])
     before, [found] = same(registry, policy, names=PREDICATES)
     assert [list(each) for each in found["spec"]["require"]["attestation"]["conditions"]] == [["cel"]]
@@ -174,7 +174,7 @@ def test_A04_conditions_mean_the_same_value_for_value(registry, keys, one):
     some=st.lists(st.sampled_from(CONDITIONS), max_size=3), every=st.lists(st.sampled_from(CONDITIONS), max_size=2),
     more=st.lists(st.sampled_from(CONDITIONS), max_size=1),
 )  # fmt: skip
-def test_A04_any_and_all_mean_the_same(registry, keys, some, every, more):
+def test_any_and_all_mean_the_same(registry, keys, some, every, more):
     blocks = [{name: found for name, found in (("any", some), ("all", every)) if found}, {"all": more}]
     blocks = [each for each in blocks if any(each.values())]
     same(registry, kyverno(attestations=[attested(keys["a"], *blocks)]), names=PREDICATES)
