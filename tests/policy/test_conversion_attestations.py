@@ -416,3 +416,15 @@ def test_secrets_and_trust_roots_need_not_be_there(keys):
     }
     with pytest.raises(PolicyInvalidError, match="it names nobody"):  # one that is there is read
         convert(policy, root)
+
+
+def test_P18_our_exceptions_are_read_and_stay_ours(keys):
+    exception = {
+        "apiVersion": grammars.VERSION, "kind": "PolicyException", "metadata": {"name": "own"}, "spec": {"policies": ["own"], "images": [f"{HOST}/team/old"], "until": "2030-01-01T00:00:00Z", "reason": "x"},
+    }  # fmt: skip
+    policy = own({"signature": {"key": pem(keys["a"]), "log": "ignore"}})
+    assert convert(policy, exception).documents == (policy, exception)
+    with pytest.raises(PolicyInvalidError, match=r"spec\.until"):
+        convert(policy, exception | {"spec": exception["spec"] | {"until": "soon"}})
+    with pytest.raises(PolicyUnsupportedError, match="PolicyException/own"):
+        convert(policy, exception, to="kyverno")

@@ -170,6 +170,7 @@ def _values(kind: Any, add: Any) -> None:
         add(asked, boolean, [text], celvalues.holds(reader))
     add("semver", dyn, [text, boolean], celvalues.semver)
     add("isSemver", boolean, [text, boolean], celvalues.holds(celvalues.semver))
+    add("string", text, [kind.Map(text, text)], celvalues.text_of)
     add("ip.isCanonical", boolean, [text], celvalues.is_canonical)
     for name, result, function in (
         ("sign", integer, celvalues.sign), ("isInteger", boolean, celvalues.is_integer),

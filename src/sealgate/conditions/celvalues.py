@@ -226,6 +226,11 @@ def _is_near(one: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return one.packed[0] == 0xFF and one.packed[1] & 0x0F == 2
 
 
+def text_of(value: object) -> str:
+    """An address or a network as text: `string(ip(…))`."""
+    return _of("cidr" if isinstance(value, dict) and value.get("kind") == "cidr" else "ip", value)
+
+
 _Network = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 

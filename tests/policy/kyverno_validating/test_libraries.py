@@ -58,6 +58,7 @@ TRUE = [
     "ip('169.254.1.1').isLinkLocalUnicast() && !ip('169.254.1.1').isGlobalUnicast()", "ip('10.0.0.1').isGlobalUnicast() && !ip('255.255.255.255').isGlobalUnicast()",
     "isCIDR('10.0.0.0/8') && !isCIDR('10.0.0.0') && !isCIDR('10.0.0.0/33') && !isCIDR('10.0.0.0/08')", "cidr('10.0.0.0/8').containsIP('10.1.2.3') && !cidr('10.0.0.0/8').containsIP(ip('11.0.0.0'))",
     "cidr('10.0.0.0/8').containsCIDR('10.1.0.0/16') && !cidr('10.1.0.0/16').containsCIDR(cidr('10.0.0.0/8'))", "cidr('10.1.2.3/8').masked() == cidr('10.0.0.0/8')", "cidr('10.1.2.3/8').ip() == ip('10.1.2.3')", "cidr('::/0').prefixLength() == 0",
+    "string(ip('::0:1')) == '::1' && string(cidr('10.0.0.1/8')) == '10.0.0.1/8' && string(1) == '1' && string(object.t) == 'text'",
     "!cidr('10.0.0.0/8').containsIP('::1') && !cidr('10.0.0.0/8').containsCIDR('::/8')",
     # URLs
     "isURL('https://x.example/a') && !isURL('x.example/a') && isURL('/a') && !isURL('https://x.example:port/') && !isURL('https://[::1/')", "url('https://x.example:80/').getHost() == 'x.example:80'", "url('https://[::1]:80/').getHostname() == '::1'",
@@ -79,7 +80,7 @@ def test_what_is_pure_is_evaluated(engine, expression):
 NONE = [
     "[].min() == 1", "[1, 'a'].isSorted()", "[object, object].sort() == []", "['a'].sum() == 1", "[9223372036854775807, 1].sum() == 0", "[1].slice(1, 3) == []", "[1].slice(-1, 1) == []", "lists.range(10001) == []", "lists.range(-1) == []",
     "quantity('x') == quantity('x')", "quantity('1').isLessThan(semver('1.0.0'))", "semver('1').major() == 1", "quantity('1.5').asInteger() == 1", "object.t.sign() == 1", "ip('1.2.3') == ip('1.2.3')", "cidr('10.0.0.0/8').containsIP('x')",
-    "url('x.example') == url('y')", "url('https://x.example/\\n').getHost() == 'x'", "object.family() == 4", "{'kind': 'ip', 'value': 'x'}.family() == 4", "{'kind': 'quantity', 'value': '1/0'}.sign() == 1", "{'kind': 'semver'}.major() == 1",
+    "url('x.example') == url('y')", "url('https://x.example/\\n').getHost() == 'x'", "object.family() == 4", "string({'kind': 'x'}) == ''", "string(object) == ''", "{'kind': 'ip', 'value': 'x'}.family() == 4", "{'kind': 'quantity', 'value': '1/0'}.sign() == 1", "{'kind': 'semver'}.major() == 1",
     "listObjToMap([{}], [], 'a', 'b') == {}", "listObjToMap([{}], [{}], 'a', 'b') == {}", "gzip.decompress(b'x') == ''", "time_parse('Jan 2006', 'Jan 2027') == ''", "time_parse('1', '99999999999999999999') == ''", "[[1]].flatten(-1) == []",
 ]  # fmt: skip
 

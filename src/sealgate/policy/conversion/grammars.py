@@ -20,7 +20,7 @@ Target = Literal["sealgate", "sigstore", "kyverno"]
 TARGETS: tuple[Target, ...] = ("sealgate", "sigstore", "kyverno")
 VERSION = "sealgate.dev/v1alpha1"
 _READERS = {
-    ("sealgate.dev", "ImagePolicy"): "", ("sealgate.dev", "ClusterImagePolicy"): "",
+    ("sealgate.dev", "ImagePolicy"): "", ("sealgate.dev", "ClusterImagePolicy"): "", ("sealgate.dev", "PolicyException"): "",
     ("policy.sigstore.dev", "ClusterImagePolicy"): "sigstore", ("kyverno.io", "ClusterPolicy"): "kyverno",
     ("kyverno.io", "Policy"): "kyverno", ("policies.kyverno.io", "ImageValidatingPolicy"): "validating",
     ("policies.kyverno.io", "NamespacedImageValidatingPolicy"): "validating", ("portieris.cloud.ibm.com", "ImagePolicy"): "portieris",
@@ -65,13 +65,16 @@ def convert(sources: Iterable[Source], to: Target) -> Converted:
         )
     if not own:
         raise PolicyInvalidError("there is no policy in what was given")
-    names: set[tuple[str, str]] = set()
+    names: set[tuple[bool, str, str]] = set()
     for source, each in own:
+        excepts = each["kind"] == "PolicyException"
+        if excepts and to != "sealgate":
+            lost(source.where, "that policies of every dialect have an exception", "an exception of that product's own")
         metadata = each.get("metadata") or {}
-        name = (metadata.get("namespace") or "", metadata.get("name") or "")
+        name = (excepts, metadata.get("namespace") or "", metadata.get("name") or "")
         if name in names:
             raise PolicyInvalidError(
-                f"{source.where}: two policies would be called {name[1]}", hint="rename one of them"
+                f"{source.where}: two policies would be called {name[2]}", hint="rename one of them"
             )
         names.add(name)
     made = own
