@@ -112,6 +112,7 @@ def functions(cel: Any, table: Table) -> Any:
     add("isImage", boolean, [text], _is_image)
     for name in ("registry", "repository", "identifier", "tag", "digest"):
         add(name, text, [dyn], lambda image, name=name: _part(image, name), member=True)
+    add("identifierWithSeparator", text, [dyn], _with_separator, member=True)
     add("containsDigest", boolean, [dyn], lambda image: bool(_part(image, "digest")), member=True)
     for name in ("md5", "sha1", "sha256", "sha512"):
         add(name, text, [text], lambda value, name=name: _hash(name, value))
@@ -236,6 +237,12 @@ def _is_image(text: str) -> bool:
 def _part(image: object, name: str) -> str:
     found = image.get(name) if isinstance(image, dict) else None
     return _text(found, f"{name}() of what is no image(…)")
+
+
+def _with_separator(image: object) -> str:
+    """`:1.25`, `@sha256:…`, or both."""
+    tag, digest = _part(image, "tag"), _part(image, "digest")
+    return (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")
 
 
 # -- texts

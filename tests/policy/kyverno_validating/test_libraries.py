@@ -67,7 +67,7 @@ TRUE = [
     # Kyverno's
     "listObjToMap([{'name': 'a'}], [{'value': 1}], 'name', 'value') == {'a': 1}", "parseServiceAccount('system:serviceaccount:ns:sa').Name == 'sa'", "parseServiceAccount('system:serviceaccount:ns:sa').Namespace == 'ns'", "parseServiceAccount('alice').Name == ''",
     "gzip.decompress(gzip.compress('text')) == 'text'", "gzip.compress('a') == gzip.compress(b'a')", "time_parse('2006-01-02T15:04:05Z07:00', '2027-01-01T01:00:00+01:00') == '2027-01-01T00:00:00Z'", "time_parse('1', '0') == '1970-01-01T00:00:00Z'",
-    "image('nginx').registry() == 'docker.io' || image('nginx').registry() == 'index.docker.io'", "isImage('ghcr.io/a/b:1') && !isImage('A B')", "parseImageReference('ghcr.io/a/b:1').tag() == '1'", "sha256('a').startsWith('ca978112')",
+    "image('nginx').registry() == 'docker.io' || image('nginx').registry() == 'index.docker.io'", "image('ghcr.io/a/b:1').identifierWithSeparator() == ':1' && image('ghcr.io/a/b').identifierWithSeparator() == ':latest'", "isImage('ghcr.io/a/b:1') && !isImage('A B')", "parseImageReference('ghcr.io/a/b:1').tag() == '1'", "sha256('a').startsWith('ca978112')",
     "json.unmarshal('{\"a\": 1}').a == 1", "yaml.parse('a: [1]').a[0] == 1",
 ]  # fmt: skip
 
