@@ -188,7 +188,10 @@ def test_any_and_all_mean_the_same(registry, keys, some, every, more):
         (condition("{{ a }}", "GreaterThan", "1.2.3"), "all[0].value", "versions"), (condition("{{ a }}", "Equals", [1]), "all[0].value", "null, a list or an object"),
         (condition("{{ a }}", "AnyIn", ["1-5"]), "all[0].value", "a range"), (condition("{{ to_upper(a) }}", "Equals", "X"), "all[0].key", "beyond members"),
         (condition("{{ a }}", "DurationLessThan", "5m"), "all[0].value", "an order of durations"), (condition("{{ a }}", "Equals", "*"), "all[0].value", "what '*' covers"),
-        (condition("{{ a[-1] }}", "Equals", 1), "all[0].key", "beyond members"),
+        (condition("{{ a[-1] }}", "Equals", 1), "all[0].key", "beyond members"), (condition("{{ a }}", "Equals", 2**60), "all[0].value", "not exact everywhere"),
+        (condition("{{ a }}", "LessThan", float("nan")), "all[0].value", "not exact everywhere"), (condition("{{ a }}", "AnyIn", [1.5]), "all[0].value", "a range or a number"),
+        (condition("{{ regex_match('a', '{{ b }}') }}", "Equals", "true"), "all[0]", "true or false"), (condition("{{ time_since('', '{{ b }}', '{{ c }}') }}", "LessThan", "1h"), "all[0].key", "beyond members"),
+        (condition("{{ time_since('', '{{ b }}', '') }}", "LessThan", 5), "all[0]", "a duration"),
     ],
 )  # fmt: skip
 def test_conditions_that_would_be_lost_are_named(keys, one, place, what):

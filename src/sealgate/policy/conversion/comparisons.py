@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sealgate.policy.conversion.grammars import lost
@@ -162,6 +161,8 @@ def _called(node: Mapping[str, Any], variable: Variable, each: Condition) -> str
 
 def _compared(key: str, each: Condition) -> str:
     value, operator = each.value.value, each.operator
+    if _is_number(value) and not abs(value) <= 2**53:  # NaN is neither
+        lost(f"{each.where}.value", "a number that is not exact everywhere")
     if operator in _MEMBERS:
         return _among(key, value, each)
     if operator in _ORDERS:
@@ -248,9 +249,6 @@ def _is_float(text: str) -> bool:
 
 def _double(value: float) -> str:
     """A literal of CEL with a point, so that whole numbers compare with it too."""
-    exact = Fraction(str(value))
-    if abs(exact) > 2**53:
-        return f"{value:.1f}"
     return json.dumps(float(value))
 
 
