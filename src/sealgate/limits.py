@@ -158,6 +158,10 @@ PROGRAM_CALLS = 4096
 """Calls of functions about images in one evaluation."""
 PROGRAM_PAYLOADS = 16
 """Attestations of one type on one image, each of which must meet the validations."""
+PROGRAM_ITEMS = 10_000
+"""Elements of a list that a function makes."""
+PROGRAM_VALUE_CHARS = 128
+"""A quantity, a version or an address."""
 
 # Policies
 POLICY_BYTES = 4 * 1024 * 1024

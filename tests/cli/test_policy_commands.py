@@ -415,6 +415,17 @@ def test_convert_writes_policies_that_load_and_says_what_to_know(cli, tmp_path, 
     assert "kind: ClusterPolicy" in back.out
 
 
+def test_P18_convert_passes_no_mistake_through(cli, tmp_path, check):
+    own = cli("policy", "convert", check)
+    (tmp_path / "own.yaml").write_text(own.out)
+    again = cli("policy", "convert", tmp_path / "own.yaml")
+    assert (again.code, again.out) == (0, own.out)
+    (tmp_path / "own.yaml").write_text(own.out.replace("  require:", "  skips: []\n  require:"))
+    said = cli("policy", "convert", tmp_path / "own.yaml")
+    assert (said.code, said.out) == (2, "")
+    assert "own.yaml: ClusterImagePolicy/check-signed-0: spec: there is no field 'skips' here" in said.err
+
+
 def test_convert_writes_nothing_where_meaning_would_be_lost(cli, tmp_path, key, check):
     (tmp_path / "x.yaml").write_text(policy(key, name="x", extra="exclude: {any: [{resources: {namespaces: [a]}}]}"))
     said = cli("policy", "convert", check, tmp_path / "x.yaml")

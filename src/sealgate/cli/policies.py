@@ -61,9 +61,10 @@ async def settings_of(arguments: Namespace, context: Context, *, trusted_root: s
     from sealgate.cli.trust import root_of
     from sealgate.cli.verify import deny_list
     from sealgate.policy.attestors import Settings
+    from sealgate.truststore import environment
 
     root = await root_of(trusted_root or arguments.trusted_root, context, optional=True)
-    return Settings(root, arguments.tlog, deny_list(arguments.deny))
+    return Settings(root, arguments.tlog, deny_list(arguments.deny), environment.folder(context.environ))
 
 
 def policies_of(arguments: Namespace, settings: Settings) -> Policies:
@@ -91,14 +92,16 @@ def stance(settings: Settings) -> str:
 def index_of(arguments: Namespace, context: Context, settings: Settings) -> Index:
     """The policies, ready to judge by. What weakens them is said once, and what is asked of transparency logs."""
     from sealgate.policy.evaluate import Index
+    from sealgate.policy.notes import QUIET
 
     found = policies_of(arguments, settings)
     index = Index(found)
     context.err(f"transparency log: {stance(settings)}")
+    told = sum(note.code not in QUIET for note in found.notes)
     if context.verbose:
         for note in found.notes:
             context.err(f"note: {note.where}: {note.message}  {note.code}")
-    elif found.notes:
-        many = "s" if len(found.notes) > 1 else ""
-        context.err(f"note: {len(found.notes)} remark{many} on the policies; `sealgate policy lint` shows them")
+    elif told:
+        many = "s" if told > 1 else ""
+        context.err(f"note: {told} remark{many} on the policies; `sealgate policy lint` shows them")
     return index

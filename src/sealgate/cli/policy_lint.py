@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Look at everything, and say all of it."""
     from sealgate.gate import linting
+    from sealgate.policy.notes import QUIET
 
     settings = context.run(settings_of(arguments, context))
     looked = linting.lint(arguments.policies, settings, home=arguments.policy_namespace)
@@ -43,7 +44,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     errors = sum(each.level == "error" for each in looked.remarks)
     notes = len(looked.remarks) - errors
     context.err(f"{looked.files} files, {len(looked.rules)} rules: {errors} errors, {notes} notes; {stance(settings)}")
-    return 2 if errors else 16 if notes and arguments.strict else 0
+    weak = any(each.level != "error" and each.code not in QUIET for each in looked.remarks)
+    return 2 if errors else 16 if weak and arguments.strict else 0
 
 
 def _lines(looked: Looked, style: Style) -> list[str]:

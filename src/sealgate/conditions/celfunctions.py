@@ -2,7 +2,8 @@
 
 Those about images read a table that was made by the verification; each look at it is noted, and given back to who made it.
 
-Source: Kyverno, pkg/cel/libs: imageverify, image, hash, json, yaml, time, math, x509; Kubernetes, CEL libraries: regex.
+Source: Kyverno, pkg/cel/compiler/env.go and pkg/cel/libs: imageverify, image, hash, json, yaml, gzip, time, math, transform,
+user, x509; cel-go, ext: Lists, Sets; Kubernetes, apiserver/pkg/cel/library: lists, regex, urls, quantity, semverlib, ip, cidr.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import datetime
 from typing import Any
 
 from sealgate import limits, pairing
+from sealgate.conditions import cellists, celvalues
 
 _SECOND = datetime.timedelta(seconds=1)
 
@@ -110,6 +112,7 @@ def functions(cel: Any, table: Table) -> Any:
     add("isImage", boolean, [text], _is_image)
     for name in ("registry", "repository", "identifier", "tag", "digest"):
         add(name, text, [dyn], lambda image, name=name: _part(image, name), member=True)
+    add("identifierWithSeparator", text, [dyn], _with_separator, member=True)
     add("containsDigest", boolean, [dyn], lambda image: bool(_part(image, "digest")), member=True)
     for name in ("md5", "sha1", "sha256", "sha512"):
         add(name, text, [text], lambda value, name=name: _hash(name, value))
@@ -125,8 +128,71 @@ def functions(cel: Any, table: Table) -> Any:
     add("time_diff", text, [text, text], lambda first, second: _told_duration(_moment(second) - _moment(first)))
     add("time_before", boolean, [text, text], lambda first, second: _moment(first) < _moment(second))
     add("time_after", boolean, [text, text], lambda first, second: _moment(first) > _moment(second))
+    add("time_parse", text, [text, text], _parse_time)
     add("now", text, [dyn], lambda _: _told(_at(table.now)), member=True)
+    add("gzip.compress", kind.BYTES, [dyn], _compress)
+    add("gzip.decompress", text, [kind.BYTES], _decompress)
+    add("parseServiceAccount", dyn, [text], _service_account)
+    _lists(kind, add)
+    _values(kind, add)
     return cel.CelExtension("sealgate", declared)
+
+
+def _lists(kind: Any, add: Any) -> None:
+    """Lists and sets."""
+    integer, boolean, dyn, items = kind.INT, kind.BOOL, kind.DYN, kind.List(kind.DYN)
+    add("indexOf", integer, [items, dyn], cellists.index_of, member=True)
+    add("lastIndexOf", integer, [items, dyn], cellists.last_index_of, member=True)
+    add("isSorted", boolean, [items], cellists.is_sorted, member=True)
+    for name, function in (("sum", cellists.total), ("min", cellists.least), ("max", cellists.greatest)):
+        add(name, dyn, [items], function, member=True)
+    for name, listed in (
+        ("sort", cellists.ordered), ("reverse", cellists.backwards), ("distinct", cellists.distinct), ("flatten", cellists.flat),
+    ):  # fmt: skip
+        add(name, items, [items], listed, member=True)
+    add("flatten", items, [items, integer], cellists.flat, member=True)
+    add("slice", items, [items, integer, integer], cellists.part, member=True)
+    add("lists.range", kind.List(integer), [integer], cellists.numbers)
+    add("sets.contains", boolean, [items, items], cellists.includes)
+    add("sets.equivalent", boolean, [items, items], cellists.equivalent)
+    add("sets.intersects", boolean, [items, items], cellists.intersects)
+    add("listObjToMap", dyn, [items, items, kind.STRING, kind.STRING], cellists.to_map)
+
+
+def _values(kind: Any, add: Any) -> None:
+    """Quantities, versions, addresses and URLs."""
+    text, integer, boolean, dyn = kind.STRING, kind.INT, kind.BOOL, kind.DYN
+    for name, reader in (
+        ("quantity", celvalues.quantity), ("semver", celvalues.semver), ("ip", celvalues.address),
+        ("cidr", celvalues.network), ("url", celvalues.url),
+    ):  # fmt: skip
+        add(name, dyn, [text], reader)
+        asked = {"ip": "isIP", "cidr": "isCIDR", "url": "isURL"}.get(name, f"is{name.title()}")
+        add(asked, boolean, [text], celvalues.holds(reader))
+    add("semver", dyn, [text, boolean], celvalues.semver)
+    add("isSemver", boolean, [text, boolean], celvalues.holds(celvalues.semver))
+    add("string", text, [kind.Map(text, text)], celvalues.text_of)
+    add("ip.isCanonical", boolean, [text], celvalues.is_canonical)
+    for name, result, function in (
+        ("sign", integer, celvalues.sign), ("isInteger", boolean, celvalues.is_integer),
+        ("asInteger", integer, celvalues.as_integer), ("asApproximateFloat", kind.DOUBLE, celvalues.as_float),
+        ("family", integer, celvalues.family), ("ip", dyn, celvalues.ip_of), ("masked", dyn, celvalues.masked),
+        ("prefixLength", integer, celvalues.prefix_length),
+        *((each, integer, celvalues.part_of(at)) for at, each in enumerate(("major", "minor", "patch"))),
+        *((each, boolean, celvalues.is_kind(each)) for each in (
+            "isUnspecified", "isLoopback", "isLinkLocalUnicast", "isLinkLocalMulticast", "isGlobalUnicast")),
+        *((each, text, celvalues.part_of_url(each)) for each in (
+            "getScheme", "getHost", "getHostname", "getPort", "getEscapedPath")),
+        ("getQuery", dyn, celvalues.part_of_url("getQuery")),
+    ):  # fmt: skip
+        add(name, result, [dyn], function, member=True)
+    for name, result, joined in (
+        ("add", dyn, celvalues.add), ("sub", dyn, celvalues.sub), ("compareTo", integer, celvalues.compare),
+        ("isLessThan", boolean, lambda one, other: celvalues.compare(one, other) < 0),
+        ("isGreaterThan", boolean, lambda one, other: celvalues.compare(one, other) > 0),
+        ("containsIP", boolean, celvalues.contains_ip), ("containsCIDR", boolean, celvalues.contains_cidr),
+    ):  # fmt: skip
+        add(name, result, [dyn, dyn], joined, member=True)
 
 
 def _text(value: object, what: str) -> str:
@@ -171,6 +237,12 @@ def _is_image(text: str) -> bool:
 def _part(image: object, name: str) -> str:
     found = image.get(name) if isinstance(image, dict) else None
     return _text(found, f"{name}() of what is no image(…)")
+
+
+def _with_separator(image: object) -> str:
+    """`:1.25`, `@sha256:…`, or both."""
+    tag, digest = _part(image, "tag"), _part(image, "digest")
+    return (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")
 
 
 # -- texts
@@ -221,6 +293,39 @@ def _find(value: str, pattern: str) -> list[str]:
         return [found.group(0) for found in re2.compile(pattern, options).finditer(value)]
     except re2.error as error:
         raise ValueError("the pattern is no regular expression") from error
+
+
+def _compress(value: object) -> bytearray:
+    """A text or bytes; the same always gives the same. (Of `bytes` the engine would take what is before the first NUL.)"""
+    import gzip
+
+    if isinstance(value, str):
+        value = value.encode()
+    if not isinstance(value, (bytes, bytearray)):
+        raise ValueError("only texts and bytes are compressed here")  # noqa: TRY004 - as above
+    return bytearray(gzip.compress(bytes(value), mtime=0))
+
+
+def _decompress(value: bytes) -> str:
+    """What may be small and grow large: it is bounded."""
+    import zlib
+
+    reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        found = reader.decompress(bytes(value), limits.CONDITION_DOCUMENT_BYTES)
+        if not reader.eof or reader.unused_data:
+            raise ValueError("it is not one whole gzip stream, or it is too large")
+        return found.decode()
+    except zlib.error as error:
+        raise ValueError("it is not gzip") from error
+
+
+def _service_account(user: str) -> dict[str, str]:
+    """`system:serviceaccount:NAMESPACE:NAME`; of another user both are empty."""
+    namespace, colon, name = user.removeprefix("system:serviceaccount:").partition(":")
+    if not user.startswith("system:serviceaccount:") or not colon:
+        namespace = name = ""
+    return {"Name": name, "Namespace": namespace}
 
 
 def _round(value: float, digits: int) -> float:
@@ -276,6 +381,17 @@ def _moment(text: str) -> datetime.datetime:
     if found.tzinfo is None or "T" not in text:
         raise ValueError(f"{text[:60]!r} is no time of RFC 3339")
     return found
+
+
+def _parse_time(layout: str, text: str) -> str:
+    """By RFC 3339, or in seconds since 1970 where the layout is a number."""
+    if layout in {"2006-01-02T15:04:05Z07:00", ""}:
+        return _told(_moment(text))
+    try:
+        int(layout)
+        return _told(_at(int(text)))
+    except (ValueError, OverflowError, OSError) as error:
+        raise ValueError("layouts other than RFC 3339, and seconds since 1970, are not read") from error
 
 
 def _duration(text: str) -> datetime.timedelta:

@@ -35,8 +35,9 @@ _ELSEWHERE = (
     "random",
     "params",
     "exceptions",
-    "jmespath",
 )
+_MISSING = ("sortBy", "format", "jmespath", "proto")
+"""What asks nobody, and is not here all the same."""
 
 
 class ExpressionError(Exception):
@@ -101,9 +102,10 @@ class Compiled:
             found = self._environment.compile(source)
         except (RuntimeError, ValueError) as error:
             text = str(error)
-            for name in _ELSEWHERE:
+            for name in (*_ELSEWHERE, *_MISSING):
                 if f"undeclared reference to '{name}'" in text:
-                    raise ExpressionError(f"{name} is not evaluated here", where, unsupported=True) from error
+                    why = "asks somebody, and expressions ask nobody" if name in _ELSEWHERE else "is not evaluated here"
+                    raise ExpressionError(f"{name} {why}", where, unsupported=True) from error
             first = next((line.strip() for line in text.splitlines() if "ERROR:" in line), text)
             raise ExpressionError(f"is not CEL: {first.partition('ERROR: ')[2] or first}"[:400], where) from error
         if wants and found.return_type() not in wants:

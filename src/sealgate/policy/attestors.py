@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sealgate.errors import PolicyInvalidError
+from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError, SealgateError
 from sealgate.policy.model import Attestor
 from sealgate.trust import proof
 from sealgate.trust.root import TrustRoot
@@ -39,6 +39,25 @@ class Settings(NamedTuple):
     tlog: Tlog = "auto"
     """`auto`: a log entry is asked for where the trust root that counts has logs. `require`, `ignore`: whatever a policy says."""
     deny: DenyList = deny_lists.NOTHING
+    repositories: str | None = None
+    """The directory in which `sealgate initialize` keeps what TUF repositories said; None: policies may name none."""
+
+    def kept(self, mirror: str, root: str | None, where: str) -> TrustRoot:
+        """The trust root of a TUF repository that a policy names, with the root that it trusts. Raises `PolicyInvalidError`."""
+        import time
+
+        from sealgate.truststore import kept
+
+        if self.repositories is None:
+            raise PolicyUnsupportedError(
+                f"{where}: no repository is asked while policies are read, and none is kept here",
+                hint="`sealgate initialize --mirror URL --root FILE` asks one, and keeps what it says",
+            )
+        try:
+            raw = kept.root_json(root, what="the root") if root is not None else None
+            return kept.trusted_root(self.repositories, mirror, root=raw, now=time.time())
+        except SealgateError as error:
+            raise PolicyInvalidError(f"{where}: {error.message} [{error.code}]", hint=error.hint) from error
 
 
 class Log(NamedTuple):

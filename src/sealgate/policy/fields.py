@@ -146,9 +146,10 @@ class Fields:
                 raise PolicyInvalidError(f"{self.at(name)}: {ascii(key)[:80]} is not text to text", hint="quote it")
         return tuple(sorted(value.items()))
 
-    def ignored(self, *names: str) -> None:
-        """Fields that change nothing about images: they are known, and not looked at."""
+    def ignored(self, *names: str) -> list[tuple[str, str]]:
+        """Fields that change nothing about images: they are known, and not looked at. Those that are there, with their places."""
         self._known.update(dict.fromkeys(names))
+        return [(name, self.at(name)) for name in names if self._value.get(name) is not None]
 
     def unsupported(self, name: str, why: str, *, hint: str | None = None) -> None:
         """A field that the dialect has and that is not evaluated here: an error when it is there."""

@@ -41,6 +41,11 @@ class Note(NamedTuple):
     """`file.yaml: ClusterPolicy/check-image: spec.rules[0].verifyImages[0].image`."""
 
 
+def idle(found: Sequence[tuple[str, str]]) -> list[Note]:
+    """Notes on fields that are there and change nothing (`Fields.ignored`)."""
+    return [Note("field-idle", f"{name} changes nothing here", where) for name, where in found]
+
+
 class Attestor(NamedTuple):
     """One who must have signed or attested: one question to `verification`."""
 

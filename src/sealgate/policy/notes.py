@@ -17,5 +17,8 @@ CODES: dict[str, str] = {
     "exception-endless": "the exception has no end",
     "exception-unused": "the exception names a rule that is not here: a policy was renamed, or the name is misspelt",
     "rule-ignored": "the rule demands nothing of images; it is not evaluated here",
+    "field-idle": "the field is known, and changes nothing about images here; `lint --strict` does not count it",
     "difference": "this is read differently here than by the product; docs/policies.md says how",
 }
+QUIET = frozenset({"field-idle"})
+"""Those that weaken nothing: `lint` shows them, and nothing counts them."""

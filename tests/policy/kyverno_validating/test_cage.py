@@ -23,6 +23,7 @@ BOMBS = {
     "no member": "object.a.b.c == 1",
     "wrong image": "verifyImageSignatures(1, [attestors.k]) > 0",
     "wrong attestors": "verifyImageSignatures('x', 1) > 0",
+    "what the engine cannot hand over": "getImageData(optional.of('x')).a == 1",
     "no such attestor": "images.containers.all(i, verifyImageSignatures(i, ['z']) > 0)",
     "no such attestation": "images.containers.all(i, verifyAttestationSignatures(i, 'z', [attestors.k]) > 0)",
 }  # fmt: skip

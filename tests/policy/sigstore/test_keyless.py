@@ -8,9 +8,11 @@ import tarfile
 import pytest
 
 from peers.certificates import Authority
+from policy.kept import keep
 from policy.scene import References as Beside
 from policy.scene import codes, load, one, pem, refused
 from policy.sigstore.scene import cip, keyed
+from sealgate.errors import PolicyUnsupportedError
 from sealgate.policy.attestors import Settings
 from sealgate.policy.conversion import grammars
 from sealgate.policy.reading import Source
@@ -223,6 +225,46 @@ def test_U03_U10_a_repository_of_somebody_else_or_that_has_expired(service):
     )
     assert "expired" in refused(repository_root(service, files=old.files, root=old.root)).message
     assert "knows no nothing.json" in refused(repository_root(service, trustedRootTarget="nothing.json")).message
+
+
+MIRROR = "https://tuf.example.com"
+
+
+def remote_root(root, name="tuf", mirror=MIRROR, **more):
+    return root_object(name, remote={"mirror": mirror, "root": base64.b64encode(root).decode()} | more)
+
+
+def test_a_trust_root_of_a_repository_that_was_initialized(registry, service, issuer, tmp_path):
+    settings = Settings(repositories=keep(tmp_path / "root", service.tuf.files, mirror=MIRROR))
+    document = cip(certified(issuer, trustRootRef="tuf", ctlog={"trustRootRef": "tuf"}))
+    found = [remote_root(service.tuf.files["1.root.json"])]
+    assert judged(registry, document, found=found, settings=settings) == ["accepted"]
+    assert judged(registry, document, image="k-other", found=found, settings=settings) == ["identity-mismatch"]
+
+
+def test_U03_U10_a_repository_that_was_initialized_by_another_root_or_has_expired(service, tmp_path):
+    from trust_service.repository import Repository
+
+    root = service.tuf.files["1.root.json"]
+    settings = Settings(repositories=keep(tmp_path / "root", service.tuf.files, mirror=MIRROR))
+    assert load(remote_root(root), cip({"static": {"action": "pass"}}), settings=settings).rules
+    other = Repository()
+    other.publish({"trusted_root.json": b"{}"}, service.now())
+    assert "was not reached from this root" in refused(remote_root(other.root), settings=settings).message
+    missing = refused(remote_root(root, mirror="https://other.example.com"), settings=settings)
+    assert "nothing is kept of the TUF repository https://other.example.com" in missing.message
+    assert "sealgate initialize --mirror https://other.example.com" in missing.hint
+    for name in ("targets", "trustedRootTarget"):
+        changed = refused(remote_root(root, **{name: "x"}), settings=settings, kind=PolicyUnsupportedError)
+        assert f"spec.remote.{name}" in changed.message
+    old = Repository()
+    old.publish({"trusted_root.json": json.dumps(service.trusted_root()).encode()}, service.now())
+    folder = keep(tmp_path / "old", old.files, mirror=MIRROR, root=old.root)
+    timestamp = tmp_path / "old" / "tuf.example.com" / "timestamp.json"
+    document = json.loads(timestamp.read_bytes())
+    document["signed"]["expires"] = "2020-01-01T00:00:00Z"
+    timestamp.write_text(json.dumps(document))
+    assert "trust-update-expired" in refused(remote_root(old.root), settings=Settings(repositories=folder)).message
 
 
 @pytest.mark.parametrize(

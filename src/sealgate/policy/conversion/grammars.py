@@ -20,9 +20,10 @@ Target = Literal["sealgate", "sigstore", "kyverno"]
 TARGETS: tuple[Target, ...] = ("sealgate", "sigstore", "kyverno")
 VERSION = "sealgate.dev/v1alpha1"
 _READERS = {
-    ("sealgate.dev", "ImagePolicy"): "", ("sealgate.dev", "ClusterImagePolicy"): "",
+    ("sealgate.dev", "ImagePolicy"): "", ("sealgate.dev", "ClusterImagePolicy"): "", ("sealgate.dev", "PolicyException"): "",
     ("policy.sigstore.dev", "ClusterImagePolicy"): "sigstore", ("kyverno.io", "ClusterPolicy"): "kyverno",
-    ("kyverno.io", "Policy"): "kyverno", ("portieris.cloud.ibm.com", "ImagePolicy"): "portieris",
+    ("kyverno.io", "Policy"): "kyverno", ("policies.kyverno.io", "ImageValidatingPolicy"): "validating",
+    ("policies.kyverno.io", "NamespacedImageValidatingPolicy"): "validating", ("portieris.cloud.ibm.com", "ImagePolicy"): "portieris",
     ("portieris.cloud.ibm.com", "ClusterImagePolicy"): "portieris",
 }  # fmt: skip
 _WRITERS = {"sigstore": "sigstore", "kyverno": "kyverno"}
@@ -41,7 +42,13 @@ class _Module(Protocol):
 
 
 def convert(sources: Iterable[Source], to: Target) -> Converted:
-    """All of these objects. Raises `PolicyInvalidError`, and `PolicyUnsupportedError` for what would lose meaning."""
+    """All of these objects. Raises `PolicyInvalidError`, and `PolicyUnsupportedError` for what would lose meaning.
+
+    What is given and what comes out is loaded, ours too: a mistake is passed through by no conversion (P18).
+    """
+    from sealgate.policy.conversion import loading
+
+    sources = list(sources)
     remarks: list[str] = []
     own: list[tuple[Source, dict[str, Any]]] = []
     portieris: dict[str, str] = {}
@@ -58,23 +65,27 @@ def convert(sources: Iterable[Source], to: Target) -> Converted:
         )
     if not own:
         raise PolicyInvalidError("there is no policy in what was given")
-    names: set[tuple[str, str]] = set()
+    names: set[tuple[bool, str, str]] = set()
     for source, each in own:
+        excepts = each["kind"] == "PolicyException"
+        if excepts and to != "sealgate":
+            lost(source.where, "that policies of every dialect have an exception", "an exception of that product's own")
         metadata = each.get("metadata") or {}
-        name = (metadata.get("namespace") or "", metadata.get("name") or "")
+        name = (excepts, metadata.get("namespace") or "", metadata.get("name") or "")
         if name in names:
             raise PolicyInvalidError(
-                f"{source.where}: two policies would be called {name[1]}", hint="rename one of them"
+                f"{source.where}: two policies would be called {name[2]}", hint="rename one of them"
             )
         names.add(name)
-    if to == "sealgate":
-        return Converted(tuple(document for _, document in own), tuple(dict.fromkeys(remarks)))
-    writer = cast("_Module", import_module(f"sealgate.policy.conversion.{_WRITERS[to]}"))
-    made = []
-    for source, document in own:
-        where = source.where if source.kind else Source(source.file, document).where
-        made += writer.write(document, where, remarks)
-    return Converted(tuple(made), tuple(dict.fromkeys(remarks)))
+    made = own
+    if to != "sealgate":
+        writer = cast("_Module", import_module(f"sealgate.policy.conversion.{_WRITERS[to]}"))
+        made = []
+        for source, document in own:
+            where = source.where if source.kind else Source(source.file, document).where
+            made += [(source, each) for each in writer.write(document, where, remarks)]
+    loading.check(sources, made)
+    return Converted(tuple(document for _, document in made), tuple(dict.fromkeys(remarks)))
 
 
 def _is_beside(source: Source, to: Target) -> bool:

@@ -1,6 +1,6 @@
-"""Kyverno's `verifyImages` in our own grammar, and back: signatures by keys and identities of pods. Pure.
+"""Kyverno's `verifyImages` in our own grammar, and back: signatures and attestations by keys and identities, of pods. Pure.
 
-Whatever else such a rule says (conditions, preconditions, variables, other objects) is named and refused.
+Whatever else such a rule says (preconditions, variables, other objects) is named and refused.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sealgate.errors import PolicyInvalidError
+from sealgate.errors import PolicyInvalidError, UsageError
+from sealgate.evidence import predicates
+from sealgate.policy.conversion import comparisons
 from sealgate.policy.conversion.grammars import document, lost, merged, pattern, unfold, whole
 from sealgate.policy.fields import Fields
 from sealgate.policy.kyverno.match import AUTOGEN
@@ -54,7 +56,7 @@ def read(source: Source, remarks: list[str]) -> list[dict[str, Any]]:
         if not blocks:
             lost(rule.where, "a rule without verifyImages")
         for at, each in enumerate(blocks):
-            made = _block(each, default, warns=warns)
+            made = _block(each, default, remarks, warns=warns)
             if kinds:
                 made["match"] = {"kinds": kinds}
             found.append(document(f"{source.name}-{name}-{at}", source.namespace, made))
@@ -105,7 +107,7 @@ def _images(fields: Fields, name: str, *, excuse: bool) -> list[str]:
     return merged(found)
 
 
-def _block(fields: Fields, default: str, *, warns: bool) -> dict[str, Any]:
+def _block(fields: Fields, default: str, remarks: list[str], *, warns: bool) -> dict[str, Any]:
     made: dict[str, Any] = {"images": _images(fields, "imageReferences", excuse=False)}
     skip = _images(fields, "skipImageReferences", excuse=True)
     if skip:
@@ -114,18 +116,14 @@ def _block(fields: Fields, default: str, *, warns: bool) -> dict[str, Any]:
     action = default if own is None else warned(own, warns=warns)
     if action != "enforce":
         made["action"] = action
-    repository = fields.text("repository")
-    sets = [_set(each, repository) for each in fields.objects("attestors")]
-    key = fields.text("key")
-    if key is not None:
-        sets.append({"signature": _terms({"key": key}, repository)})
+    sets = _demands(fields, remarks)
     given = {ours: fields.flag(theirs, default=ours != "mutate" or action == "enforce") for ours, theirs in _DIGESTS}
     digests = {name: flag for name, flag in given.items() if not flag}
     if digests:
         made["digests"] = digests
     if fields.choice("type", "Cosign", "SigstoreBundle", "Notary") == "Notary":
         lost(fields.at("type"), "Notary's signatures")
-    for other in ("attestations", "annotations", "roots", "issuer", "subject", "additionalExtensions", "validate",
+    for other in ("annotations", "roots", "issuer", "subject", "additionalExtensions", "validate",
                   "imageRegistryCredentials", "signatureAlgorithm"):  # fmt: skip
         if fields.has(other):
             lost(fields.at(other), other)
@@ -140,8 +138,59 @@ def _block(fields: Fields, default: str, *, warns: bool) -> dict[str, Any]:
 _DIGESTS = (("mutate", "mutateDigest"), ("verify", "verifyDigest"), ("required", "required"))
 
 
-def _set(fields: Fields, repository: str | None) -> dict[str, Any]:
-    entries = [_entry(each, repository) for each in fields.objects("entries")]
+def _demands(fields: Fields, remarks: list[str]) -> list[dict[str, Any]]:
+    """What a block asks for, all of it. `key` is who must have attested, where there are attestations and no attestors."""
+    repository, key = fields.text("repository"), fields.text("key")
+    attestations = fields.objects("attestations")
+    sets = [_set(each, repository, None) for each in fields.objects("attestors")]
+    if key is not None and (sets or not attestations):
+        sets.append({"signature": _terms({"key": key}, repository)})
+    for each in attestations:
+        wanted = _attested(each, remarks)
+        own = [_set(one, repository, wanted) for one in each.objects("attestors")]
+        if key is not None:
+            own.append(_asked({"key": key}, repository, wanted))
+        if not own:  # those who must sign the image must have attested it, too
+            own = [_set(one, repository, wanted) for one in fields.objects("attestors")]
+        each.end()
+        if not own:
+            raise PolicyInvalidError(f"{each.where}: nobody is named who must have attested it", hint="attestors")
+        sets += own
+    return sets
+
+
+def _attested(fields: Fields, remarks: list[str]) -> dict[str, Any]:
+    """The type of an attestation, and its conditions."""
+    kind = fields.text("type") or fields.text("predicateType")
+    fields.ignored("name", "predicateType")
+    if kind is None:
+        fields.missing("type")
+    if "{{" in kind or not _is_uri(kind):
+        lost(fields.at("type"), f"which type {kind!r} is", "a predicate type is a URI")
+    made: dict[str, Any] = {"type": kind}
+    texts = [{"cel": comparisons.convert(value, where)} for value, where in fields.items("conditions")]
+    if texts:
+        made["conditions"] = texts
+        remarks.append("messages of conditions are left out")
+    return made
+
+
+def _is_uri(kind: str) -> bool:
+    """Whether a type means itself in our grammar."""
+    try:
+        return predicates.type_of(kind) == kind
+    except UsageError:
+        return False
+
+
+def _asked(who: dict[str, Any], repository: str | None, wanted: dict[str, Any] | None) -> dict[str, Any]:
+    """A signature, or an attestation, by somebody."""
+    signer = _terms(who, repository)
+    return {"signature": signer} if wanted is None else {"attestation": wanted | {"by": signer}}
+
+
+def _set(fields: Fields, repository: str | None, wanted: dict[str, Any] | None) -> dict[str, Any]:
+    entries = [_entry(each, repository, wanted) for each in fields.objects("entries")]
     count = fields.number("count", least=0, most=1000)
     fields.end()
     if not entries or (count or 0) > len(entries):
@@ -153,7 +202,7 @@ def _set(fields: Fields, repository: str | None) -> dict[str, Any]:
     return {"atLeast": {"count": count or len(entries), "of": entries}}
 
 
-def _entry(fields: Fields, repository: str | None) -> dict[str, Any]:
+def _entry(fields: Fields, repository: str | None, wanted: dict[str, Any] | None) -> dict[str, Any]:
     keys, keyless = fields.fields("keys"), fields.fields("keyless")
     repository = fields.text("repository") or repository
     for other in ("certificates", "attestor"):
@@ -162,6 +211,8 @@ def _entry(fields: Fields, repository: str | None) -> dict[str, Any]:
     annotations = dict(fields.text_map("annotations"))
     if any("*" in value or "?" in value for value in annotations.values()):
         lost(fields.at("annotations"), "wildcards in annotations")
+    if annotations and wanted is not None:
+        lost(fields.at("annotations"), "annotations of attestations")
     inner = keys if keys is not None else keyless
     if inner is None:
         lost(fields.where, "an entry without keys and keyless")
@@ -183,7 +234,7 @@ def _entry(fields: Fields, repository: str | None) -> dict[str, Any]:
             made["ignoreSCT"] = True
         ctlog.end()
     inner.end()
-    return {"signature": _terms(made, repository) | ({"annotations": annotations} if annotations else {})}
+    return _asked(made | ({"annotations": annotations} if annotations else {}), repository, wanted)
 
 
 def _keys(inner: Fields) -> dict[str, Any]:
@@ -249,7 +300,13 @@ def write(document: Mapping[str, Any], where: str, remarks: list[str]) -> list[d
     if require is None:
         spec.missing("require")
     parts = require.objects("all") if require.has("all") else [require]
-    block["attestors"] = [_attestors(each) for each in parts]
+    made = [_attestors(each) for each in parts]
+    signed = [found for kind, found in made if kind is None]
+    if signed:
+        block["attestors"] = signed
+    attested = [{"type": kind, "attestors": [found]} for kind, found in made if kind is not None]
+    if attested:
+        block["attestations"] = attested
     require.end()
     for name in ("deny", "overrides", "grace", "exceptions", "mirrors"):
         if spec.has(name):
@@ -288,7 +345,8 @@ def _globs(spec: Fields, name: str) -> list[str]:
     return found
 
 
-def _attestors(fields: Fields) -> dict[str, Any]:
+def _attestors(fields: Fields) -> tuple[str | None, dict[str, Any]]:
+    """A set, and the type of attestation that it is about; None: signatures."""
     if fields.has("any"):
         parts, count = fields.objects("any"), 1
         fields.end()
@@ -296,23 +354,47 @@ def _attestors(fields: Fields) -> dict[str, Any]:
         inner = fields.fields("atLeast")
         if inner is None:
             fields.missing("atLeast")
-        parts, found = inner.objects("of"), inner.number("count", least=1, most=1000)
-        if found is None:
+        parts, number = inner.objects("of"), inner.number("count", least=1, most=1000)
+        if number is None:
             inner.missing("count")
-        count = found
+        count = number
         inner.end()
         fields.end()
     else:
         parts, count = [fields], 1
-    entries = [_entry_of(each) for each in parts]
-    return {"count": count, "entries": entries}
+    found = [_entry_of(each) for each in parts]
+    kinds = {kind for kind, _ in found}
+    if len(kinds) > 1:
+        lost(fields.where, "that signatures and attestations, or attestations of different types, are alternatives")
+    return next(iter(kinds)), {"count": count, "entries": [entry for _, entry in found]}
 
 
-def _entry_of(fields: Fields) -> dict[str, Any]:
-    signature = fields.fields("signature")
+def _entry_of(fields: Fields) -> tuple[str | None, dict[str, Any]]:
+    signature, kind = fields.fields("signature"), None
     if signature is None:
-        lost(fields.where, "what is demanded beside signatures")
+        attestation = fields.fields("attestation")
+        if attestation is None:
+            lost(fields.where, "what is demanded beside signatures and attestations")
+        signature, kind = _attestation_of(attestation)
     fields.end()
+    return kind, _signer_of(signature)
+
+
+def _attestation_of(fields: Fields) -> tuple[Fields, str]:
+    for name in ("conditions", "maxAge"):
+        if fields.has(name):
+            lost(fields.at(name), f"{name} of an attestation")
+    by = fields.fields("by")
+    if by is None:
+        fields.missing("by")
+    kind = fields.required_text("type")
+    try:
+        return fields.done((by, predicates.type_of(kind)))
+    except UsageError as error:
+        raise PolicyInvalidError(f"{fields.at('type')}: {error.message}", hint=error.hint) from error
+
+
+def _signer_of(signature: Fields) -> dict[str, Any]:
     more: dict[str, Any] = {}
     log = signature.choice("log", "auto", "require", "ignore")
     if log == "require":

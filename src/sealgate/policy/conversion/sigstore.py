@@ -238,14 +238,23 @@ def _authority_of(fields: Fields, number: int) -> dict[str, Any]:
             lost(signature.at("annotations"), "annotations of signatures")
         fields.end()
         return name | _signer_of(signature)
+    found = [_attested(each) for each in (fields.objects("all") if fields.has("all") else [fields])]
+    if not found or any(by != found[0][0] for by, _ in found):
+        lost(fields.where, "that several signers are asked for at once")
+    fields.end()
+    wanted = [more | {"name": f"attestation-{at}"} for at, (_, more) in enumerate(found)]
+    return name | _signer_of(Fields(found[0][0], fields.where)) | {"attestations": wanted}
+
+
+def _attested(fields: Fields) -> tuple[Any, dict[str, Any]]:
+    """By whom an attestation is, and what it is."""
     attestation = fields.fields("attestation")
     if attestation is None:
         lost(fields.where, "what is demanded beside signatures and attestations, or of several at once")
-        return name
-    by = attestation.fields("by")
+    by = attestation.take("by")
     if by is None:
         attestation.missing("by")
-    wanted: dict[str, Any] = {"name": "attestation", "predicateType": attestation.required_text("type")}
+    wanted: dict[str, Any] = {"predicateType": attestation.required_text("type")}
     conditions = attestation.objects("conditions")
     if len(conditions) > 1 or attestation.has("maxAge"):
         lost(attestation.where, "several conditions, or maxAge")
@@ -257,7 +266,7 @@ def _authority_of(fields: Fields, number: int) -> dict[str, Any]:
         each.end()
     attestation.end()
     fields.end()
-    return name | _signer_of(by) | {"attestations": [wanted]}
+    return by, wanted
 
 
 def _signer_of(fields: Fields) -> dict[str, Any]:

@@ -38,11 +38,20 @@ if TYPE_CHECKING:
 
 _BLOCK = re.compile(r"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
 _KMS = ("awskms://", "gcpkms://", "azurekms://", "hashivault://")
+KEY_SERVICES = "put the public key itself there, as PEM: its service need not be asked"
+NOTARY = "sign with cosign or Sealgate as well; Notary's signatures are left to its own products"
 _MISPLACED = {
     "rekor": "keys, certificates or keyless", "ctlog": "keys, certificates or keyless", "publicKeys": "keys",
     "kms": "keys", "secret": "keys", "cert": "certificates", "certChain": "certificates", "issuer": "keyless",
     "subject": "keyless", "issuerRegExp": "keyless", "subjectRegExp": "keyless", "roots": "keyless",
-    "additionalExtensions": "keyless", "count": "the attestor set, beside entries",
+    "additionalExtensions": "keyless", "count": "the attestor set, beside entries", "ignoreTlog": "rekor of keys or keyless",
+    "url": "rekor of keys or keyless", "ignoreSCT": "ctlog of keyless", "tsaCertChain": "ctlog of keys or keyless",
+}  # fmt: skip
+_IN_SIGNER = {
+    "ignoreTlog": "rekor", "url": "rekor", "pubkey": "rekor or ctlog", "ignoreSCT": "ctlog", "tsaCertChain": "ctlog",
+    "annotations": "the entry, beside keys or keyless", "repository": "the entry, beside keys or keyless",
+    "signatureAlgorithm": "the entry, beside keys or keyless", "issuer": "keyless", "subject": "keyless", "roots": "keyless",
+    "cert": "certificates", "certChain": "certificates", "publicKeys": "keys", "kms": "keys", "secret": "keys",
 }  # fmt: skip
 _IN_SIGNER = {
     "ignoreTlog": "rekor", "insecureIgnoreTlog": "rekor; here it is ignoreTlog", "url": "rekor", "ignoreSCT": "ctlog",
@@ -195,7 +204,9 @@ def repository(fields: Fields, asking: Asking) -> str | None:
 
 
 def _keys(fields: Fields, common: _Common) -> list[Expression]:
-    fields.unsupported("kms", "keys in key services are not verified yet: that comes with key services")
+    fields.unsupported(
+        "kms", "keys in key services are not verified yet: that comes with key services", hint=KEY_SERVICES
+    )
     text = fields.text("publicKeys")
     secret = fields.fields("secret")
     hash_name = common.hash_name or _hash(fields)
@@ -228,7 +239,7 @@ def _of_text(text: str, where: str, common: _Common) -> list[PublicKey]:
         return _of_secret(namespace, name, where, common)
     if text.startswith(_KMS):
         raise PolicyUnsupportedError(
-            f"{where}: keys in key services are not verified yet: that comes with key services"
+            f"{where}: keys in key services are not verified yet: that comes with key services", hint=KEY_SERVICES
         )
     blocks = _BLOCK.findall(text)
     if not blocks or _BLOCK.sub("", text).strip():
@@ -294,8 +305,10 @@ def certified(pem: str, chain: str | None, fields: Fields) -> PublicKey:
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+    place = fields.at("cert")
     try:
         [certificate] = x509.load_pem_x509_certificates(pem.encode())
+        place = fields.at("certChain")
         issuers = x509.load_pem_x509_certificates(chain.encode()) if chain is not None else []
         below = certificate
         for issuer in issuers:
@@ -305,7 +318,7 @@ def certified(pem: str, chain: str | None, fields: Fields) -> PublicKey:
     except InvalidSignature as error:
         raise PolicyInvalidError(f"{fields.at('certChain')}: it did not issue the certificate in cert") from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise PolicyInvalidError(f"{fields.where}: a certificate cannot be read: {str(error)[:200]}") from error
+        raise PolicyInvalidError(f"{place}: a certificate cannot be read: {str(error)[:200]}") from error
     return trust.public_key(spki.decode("ascii"), fields.at("cert"))
 
 

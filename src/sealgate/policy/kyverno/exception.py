@@ -15,7 +15,7 @@ from sealgate.policy import patterns
 from sealgate.policy.fields import Fields
 from sealgate.policy.kyverno import conditions, match, quantities, variables
 from sealgate.policy.kyverno.request import Applies
-from sealgate.policy.model import Exemption, Note
+from sealgate.policy.model import Exemption, Note, idle
 from sealgate.policy.reading import Loaded
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 EXPIRES = "sealgate.dev/expires"
 IMAGES = "sealgate.dev/images"
 _VERSIONS = ("v2", "v2beta1")
+_IN_SPEC = {
+    "policyName": "exceptions[]", "ruleNames": "exceptions[]", "policyRefs": "exceptions[], as policyName and ruleNames",
+    "resources": "match.any[]", "kinds": "match.any[].resources", "any": "match", "all": "match",
+    "matchConditions": "conditions, in JMESPath",
+}  # fmt: skip
 
 
 class Surely(NamedTuple):
@@ -64,7 +69,7 @@ def read(source: Source, context: Context) -> Loaded:
     if metadata is None or not source.name:
         raise PolicyInvalidError(f"{source.where}: metadata.name is missing")
     annotations = dict(metadata.text_map("annotations"))
-    spec = Fields(whole.take("spec"), f"{source.where}: spec")
+    spec = Fields(whole.take("spec"), f"{source.where}: spec", elsewhere=_IN_SPEC)
     whole.end()
     notes: list[Note] = []
     rules = [rule for each in spec.objects("exceptions") for rule in _rules(each)]
@@ -86,7 +91,7 @@ def read(source: Source, context: Context) -> Loaded:
     until = _until(expires, spec.at("expires"))
     if until is None:
         notes.append(Note("exception-endless", f"give it an end: expires, or the annotation {EXPIRES}", source.where))
-    spec.ignored("background")
+    notes += idle(spec.ignored("background"))
     spec.unsupported("podSecurity", "it has nothing to do with images", hint="an exception of its own for Kyverno")
     reason = spec.text("reason") or ""
     spec.end()

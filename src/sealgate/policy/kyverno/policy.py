@@ -18,7 +18,7 @@ from sealgate.policy.fields import Fields, located
 from sealgate.policy.kyverno import attestors, conditions, deny, extractors, match, validate, variables
 from sealgate.policy.kyverno.attestors import Asking
 from sealgate.policy.kyverno.request import Applies
-from sealgate.policy.model import STRICTNESS, Count, Credentials, Digests, Note, Override, Rule, Static
+from sealgate.policy.model import STRICTNESS, Count, Credentials, Digests, Note, Override, Rule, Static, idle
 from sealgate.policy.reading import Loaded
 from sealgate.verification.attestation import Attested
 
@@ -31,15 +31,35 @@ _ACTIONS: dict[str, Action] = {"enforce": "enforce", "audit": "audit"}
 _LEGACY = ("image", "key", "issuer", "subject", "roots", "additionalExtensions", "annotations")
 _TYPES = ("verifyImages", "validate", "mutate", "generate")
 _PROVIDERS = ("default", "google", "azure", "amazon", "github")
-_IN_RULE = dict.fromkeys(
-    ("attestors", "attestations", "imageReferences", "image", "key", "failureAction", "mutateDigest", "verifyDigest", "required"),
-    "verifyImages[]",
-) | dict.fromkeys(("kinds", "namespaces", "resources"), "match") | {"validationFailureAction": "spec"}  # fmt: skip
-_IN_BLOCK = dict.fromkeys(("publicKeys", "secret", "kms"), "attestors[].entries[].keys") | {
+_OF_BLOCK = (
+    "attestors", "attestations", "imageReferences", "skipImageReferences", "image", "key", "failureAction", "mutateDigest",
+    "verifyDigest", "required", "repository", "imageRegistryCredentials", "useCache", "type",
+)  # fmt: skip
+_OF_SPEC = (
+    "validationFailureAction", "validationFailureActionOverrides", "background", "emitWarning", "webhookConfiguration",
+    "webhookTimeoutSeconds", "failurePolicy", "applyRules",
+)  # fmt: skip
+_OF_RULE = ("match", "exclude", "preconditions", "context", "imageExtractors", "celPreconditions")
+_IN_RULE = (
+    dict.fromkeys(_OF_BLOCK, "verifyImages[]")
+    | dict.fromkeys(_OF_SPEC, "spec")
+    | (dict.fromkeys(("kinds", "namespaces", "resources"), "match"))
+)
+_IN_ATTESTATION = {
+    "entries": "attestors[]", "count": "attestors[]", "keys": "attestors[].entries[]", "keyless": "attestors[].entries[]",
+    "certificates": "attestors[].entries[]", "all": "conditions[]", "any": "conditions[]", "deny": "validate, of the block",
+}  # fmt: skip
+_IN_BLOCK = {
     "entries": "attestors[]", "keys": "attestors[].entries[]", "keyless": "attestors[].entries[]",
     "certificates": "attestors[].entries[]", "rekor": "attestors[].entries[].keys or .keyless",
     "ctlog": "attestors[].entries[].keys or .keyless", "conditions": "attestations[]", "predicateType": "attestations[]",
-    "count": "attestors[]", "match": "the rule", "exclude": "the rule",
+    "count": "attestors[]", "publicKeys": "attestors[].entries[].keys", "kms": "attestors[].entries[].keys",
+    "secret": "attestors[].entries[].keys", "cert": "attestors[].entries[].certificates",
+    "certChain": "attestors[].entries[].certificates", "issuerRegExp": "attestors[].entries[].keyless",
+    "subjectRegExp": "attestors[].entries[].keyless", "signatureAlgorithm": "attestors[].entries[]",
+    "secrets": "imageRegistryCredentials", "providers": "imageRegistryCredentials",
+    "allowInsecureRegistry": "imageRegistryCredentials", "deny": "validate", "message": "validate",
+} | dict.fromkeys(_OF_RULE, "the rule") | dict.fromkeys(_OF_SPEC, "spec") | {
     "validationFailureAction": "spec; here it is failureAction",
 }  # fmt: skip
 
@@ -115,8 +135,10 @@ def read(source: Source, context: Context) -> Loaded:
     return Loaded(tuple(rules), (), tuple(notes))
 
 
-_IN_SPEC = dict.fromkeys(("match", "exclude", "verifyImages", "validate", "preconditions", "context"), "rules[]") | (
-    dict.fromkeys(("imageReferences", "attestors", "attestations", "failureAction"), "rules[].verifyImages[]")
+_IN_SPEC = (
+    dict.fromkeys(_OF_BLOCK, "rules[].verifyImages[]")
+    | dict.fromkeys(_OF_RULE, "rules[]")
+    | {"verifyImages": "rules[]", "validate": "rules[]"}
 )
 
 
@@ -153,10 +175,10 @@ def _policy(spec: Fields, source: Source, context: Context, autogen: str | None,
             raise PolicyInvalidError(f"{each.where} names no namespaces", hint="namespaces or namespaceSelector")
         overrides.append(each.done(Override(warned(other, warns=warns), selector)))
     _webhook(spec, notes)
-    spec.ignored(
+    notes += idle(spec.ignored(
         "background", "useServerSideApply", "generateExisting", "generateExistingOnPolicyUpdate",
         "mutateExistingOnPolicyUpdate", "schemaValidation",
-    )  # fmt: skip
+    ))  # fmt: skip
     return _Policy(source, context, source.name, namespace, action, warns, tuple(overrides), autogen, notes)
 
 
@@ -218,7 +240,7 @@ def _rule(fields: Fields, name: str, policy: _Policy, *, version: str) -> list[R
     fields.unsupported(
         "celPreconditions", "preconditions in CEL are not evaluated here", hint="preconditions, or match"
     )
-    fields.ignored("skipBackgroundRequests", "reportProperties")
+    policy.notes.extend(idle(fields.ignored("skipBackgroundRequests", "reportProperties")))
     scope = variables.read_context(fields, policy.context, policy.namespace)
     matched = match.read(fields, autogen=policy.autogen)
     applies = Applies(matched, _preconditions(fields), scope)
@@ -253,7 +275,9 @@ def _preconditions(fields: Fields) -> conditions.Block | None:
 def _block(fields: Fields, name: str, policy: _Policy, applies: Applies, *, version: str) -> Rule:
     kind = fields.choice("type", "Cosign", "SigstoreBundle", "Notary")
     if kind == "Notary":
-        raise PolicyUnsupportedError(f"{fields.at('type')}: signatures of Notary are not verified yet")
+        raise PolicyUnsupportedError(
+            f"{fields.at('type')}: signatures of Notary are not verified yet", hint=attestors.NOTARY
+        )
     if version != "v1":
         older = sorted(fields.present().intersection(_LEGACY))
         if older:
@@ -283,7 +307,7 @@ def _block(fields: Fields, name: str, policy: _Policy, applies: Applies, *, vers
     acts = policy.act(fields)
     digests = _digests(fields, acts[0])
     demand = _demand(fields, asking, legacy, digests, policy)
-    fields.ignored("useCache", "cosignOCI11")
+    policy.notes.extend(idle(fields.ignored("useCache", "cosignOCI11")))
     rule = policy.rule(name, fields.where, acts, applies, images, demand)
     return fields.done(rule._replace(skip=skip, digests=digests, credentials=_credentials(fields, policy)))
 
@@ -364,7 +388,7 @@ def _credentials(fields: Fields, policy: _Policy) -> Credentials:
 
 
 def _demand(fields: Fields, asking: Asking, legacy: Fields | None, digests: Digests, policy: _Policy) -> Expression:
-    attestations = fields.objects("attestations")
+    attestations = fields.objects("attestations", elsewhere=_IN_ATTESTATION)
     parts: list[Expression] = []
     if fields.has("attestors"):
         parts += attestors.sets(fields, asking, "")

@@ -1,7 +1,7 @@
 """`attestors` of Kyverno's image policies: who may have signed, by name. Pure.
 
 Expressions among them are evaluated once, when the policy is read: what the object under review says never decides who may
-sign it. A field that names a service (`kms`, `tuf`) is an error.
+sign it. Of a TUF repository, what `sealgate initialize` left counts; a key service (`kms`) is an error.
 
 Source: Kyverno, api/policies.kyverno.io/v1: image_validating_policy_types.go, Cosign, Key, Keyless, Certificate, CTLog, Source.
 """
@@ -18,9 +18,10 @@ from sealgate.policy import attestors
 from sealgate.policy.attestors import NO_ROOT, Log
 from sealgate.policy.fields import located
 from sealgate.policy.kyverno import trust
-from sealgate.policy.kyverno.attestors import SHORT_HASHES, anchored, certified
+from sealgate.policy.kyverno.attestors import KEY_SERVICES, NOTARY, SHORT_HASHES, anchored, certified
 from sealgate.policy.model import Note
 from sealgate.trust.root import TrustRoot
+from sealgate.truststore.environment import PUBLIC_MIRROR
 from sealgate.verification.requirement import IdentifiedAs
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def expressions(items: list[Fields]) -> list[tuple[str, str]]:
 def read(fields: Fields, constants: Constants, settings: Settings, notes: list[Note]) -> Signer:
     """One attestor. Raises `PolicyInvalidError`."""
     name = fields.required_text("name")
-    fields.unsupported("notary", "signatures of Notary are not verified yet")
+    fields.unsupported("notary", "signatures of Notary are not verified yet", hint=NOTARY)
     cosign = fields.fields("cosign", elsewhere=_MISPLACED)
     if cosign is None:
         raise PolicyInvalidError(f"{fields.where}: cosign is missing")
@@ -95,11 +96,10 @@ def read(fields: Fields, constants: Constants, settings: Settings, notes: list[N
         raise PolicyInvalidError(
             f"{cosign.where}: one of key, keyless or certificate is required, and {' and '.join(kinds) or 'none'} is there"
         )
-    cosign.unsupported("tuf", "what a TUF repository says is not fetched for a policy", hint="trustedRoot")
     repository, prefix, secrets = _source(cosign)
     annotations = cosign.text_map("annotations")
     [kind] = kinds
-    signer = cosign.fields(kind, elsewhere={"rekor": "ctlog", "roots": "keyless"})
+    signer = cosign.fields(kind, elsewhere=_IN_SIGNER)
     if signer is None:
         cosign.missing(kind)
     roots = signer.text("roots") if kind == "keyless" else None
@@ -147,8 +147,16 @@ def read(fields: Fields, constants: Constants, settings: Settings, notes: list[N
 _MISPLACED = {
     "identities": "keyless", "roots": "keyless", "data": "key", "kms": "key", "rekor": "ctlog", "url": "ctlog",
     "insecureIgnoreTlog": "ctlog", "insecureIgnoreSCT": "ctlog", "cert": "certificate", "certChain": "certificate",
-    "repository": "source", "tagPrefix": "source",
+    "repository": "source", "tagPrefix": "source", "PullSecrets": "source", "mirror": "tuf", "root": "tuf",
+    "rekorPubKey": "ctlog", "ctLogPubKey": "ctlog", "tsaCertChain": "ctlog", "hashAlgorithm": "key",
+    "additionalExtensions": "keyless",
 }  # fmt: skip
+_IN_SIGNER = {
+    "rekor": "ctlog", "roots": "keyless", "ctlog": "cosign, beside key or keyless", "source": "cosign, beside key or keyless",
+    "annotations": "cosign, beside key or keyless",
+} | dict.fromkeys(("insecureIgnoreTlog", "insecureIgnoreSCT", "url", "rekorPubKey", "ctLogPubKey"), "ctlog") | dict.fromkeys(
+    ("subject", "subjectRegExp", "subjectExpression", "issuer", "issuerRegExp"), "keyless.identities[]"
+)  # fmt: skip
 
 
 def _source(cosign: Fields) -> tuple[str | None, str, tuple[str, ...]]:
@@ -167,7 +175,7 @@ def _source(cosign: Fields) -> tuple[str | None, str, tuple[str, ...]]:
 
 
 def _log(cosign: Fields, constants: Constants, settings: Settings, roots: str | None, where: str) -> Log:
-    """`ctlog`, `trustedRoot` and `roots`: each replaces that part of the operator's trust root, `trustedRoot` all of it."""
+    """`ctlog`, `trustedRoot`, `tuf` and `roots`: each replaces that part of the operator's trust root, the second and third all."""
     base = settings.root or NO_ROOT
     own = False
     raw = constants.text(cosign, "trustedRoot")
@@ -180,6 +188,11 @@ def _log(cosign: Fields, constants: Constants, settings: Settings, roots: str | 
             base, own = trust_roots.parse(raw.encode()), True
         except SealgateError as error:
             raise PolicyInvalidError(f"{cosign.at('trustedRoot')}: {error.message}", hint=error.hint) from error
+    tuf = cosign.fields("tuf")
+    if tuf is not None:
+        if raw is not None:
+            raise PolicyInvalidError(f"{tuf.where} and trustedRoot: one of them")
+        base, own = tuf.done(_repository(tuf, settings)), True
     issuers = base.certificate_authorities
     if roots is not None:
         issuers, own = trust.authorities(roots, where, last=False), True
@@ -203,8 +216,22 @@ def _log(cosign: Fields, constants: Constants, settings: Settings, roots: str | 
     return Log(root, ignore_log=ignore_log, ignore_sct=ignore_sct, timestamps=timestamps)
 
 
+def _repository(fields: Fields, settings: Settings) -> TrustRoot:
+    """`tuf`: the repository at `mirror`, reached from `root`; without a mirror the public Sigstore's."""
+    mirror, root = fields.text("mirror"), fields.fields("root")
+    data = None
+    if root is not None:
+        root.unsupported("path", "files of the product's own are not read", hint="root.json in base64, in data")
+        data = root.done(root.required_text("data"))
+    if mirror is None and data is not None:
+        raise PolicyInvalidError(f"{fields.at('mirror')} is missing: of which repository is the root?")
+    return settings.kept(mirror or PUBLIC_MIRROR, data, fields.where)
+
+
 def _key(fields: Fields, constants: Constants, common: dict[str, Any]) -> Make:
-    fields.unsupported("kms", "keys in key services are not verified yet: that comes with key services")
+    fields.unsupported(
+        "kms", "keys in key services are not verified yet: that comes with key services", hint=f"data: {KEY_SERVICES}"
+    )
     name = fields.choice("hashAlgorithm", "sha224", "sha256", "sha384", "sha512")
     if name == "sha224":
         raise PolicyUnsupportedError(f"{fields.at('hashAlgorithm')}: signatures over sha224 are not verified here")

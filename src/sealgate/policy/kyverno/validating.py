@@ -19,7 +19,7 @@ from sealgate.policy import patterns
 from sealgate.policy.fields import Fields, located
 from sealgate.policy.kyverno import constraints, signers
 from sealgate.policy.kyverno.validation import Asked, Validation
-from sealgate.policy.model import Credentials, Digests, Note, Rule
+from sealgate.policy.model import Credentials, Digests, Note, Rule, idle
 from sealgate.policy.reading import Loaded
 from sealgate.verification.attestation import Attested
 
@@ -33,10 +33,19 @@ VERSIONS = ("v1", "v1beta1", "v1alpha1")
 _PROVIDERS = ("default", "google", "azure", "amazon", "github")
 _NOT_EXTRACTORS = frozenset({"containers", "initContainers", "ephemeralContainers", "volumes"})
 _IN_SPEC = {
-    "glob": "matchImageReferences[]", "resourceRules": "matchConstraints", "namespaceSelector": "matchConstraints",
-    "objectSelector": "matchConstraints", "cosign": "attestors[]", "notary": "attestors[]",
-    "mutateDigest": "validationConfigurations", "verifyDigest": "validationConfigurations", "required": "validationConfigurations",
+    "glob": "matchImageReferences[]", "cosign": "attestors[]", "notary": "attestors[]", "intoto": "attestations[]",
+    "referrer": "attestations[]", "timeoutSeconds": "webhookConfiguration", "mode": "evaluation", "podControllers": "autogen",
+} | {
+    name: place for place, names in {
+        "matchConstraints": ("resourceRules", "excludeResourceRules", "matchPolicy", "namespaceSelector", "objectSelector"),
+        "validations[]": ("expression", "message", "messageExpression"),
+        "validationConfigurations": ("mutateDigest", "verifyDigest", "required"),
+        "credentials": ("secrets", "providers", "allowInsecureRegistry"),
+    }.items() for name in names
 }  # fmt: skip
+_IN_ATTESTOR = dict.fromkeys(
+    ("key", "keyless", "certificate", "ctlog", "source", "tuf", "trustedRoot", "annotations"), "cosign"
+) | {"certs": "notary", "tsaCerts": "notary"}
 
 
 def read(source: Source, context: Context) -> Loaded:
@@ -53,9 +62,9 @@ def read(source: Source, context: Context) -> Loaded:
     notes: list[Note] = []
     selector = constraints.read(spec)
     images, refs = _references(spec, notes)
-    items = spec.objects("attestors")
+    items = spec.objects("attestors", elsewhere=_IN_ATTESTOR)
     attestations = _attestations(spec)
-    parts = _parts(spec)
+    parts = _parts(spec, notes)
     parts["references"] = refs
     parts["constants"] = [
         _entry(place, text, *place.rpartition(".")[::2]) for place, text in signers.expressions(items)
@@ -68,8 +77,8 @@ def read(source: Source, context: Context) -> Loaded:
     asked = [Asked(each.name, "", each.make(None, "")) for each in made]
     for name, kind in attestations.items():
         asked += [Asked(each.name, name, each.make(Attested(kind, ()), f" for attestations.{name}")) for each in made]
-    action = _action(spec, notes)
-    digests = _digests(spec, action)
+    action = action_of(spec, notes)
+    digests = digests_of(spec, action)
     if not digests.required:
         notes.append(
             Note("static-pass", "images that no validation verifies are admitted", spec.at("validationConfigurations"))
@@ -110,7 +119,7 @@ def compiled(parts: Mapping[str, list[dict[str, Any]]]) -> tuple[programs.Progra
     except ProgramError as error:
         if error.unsupported:
             raise PolicyUnsupportedError(
-                f"{error.where}: {error}", hint="expressions see the object and its images, and ask nobody"
+                f"{error.where}: {error}", hint="expressions see the object, its images and what was verified of them"
             ) from error
         hint = (
             "it may not depend on the object"
@@ -178,7 +187,7 @@ def _references(spec: Fields, notes: list[Note]) -> tuple[tuple[str, ...], list[
 
 def _attestations(spec: Fields) -> dict[str, str]:
     found: dict[str, str] = {}
-    for each in spec.objects("attestations"):
+    for each in spec.objects("attestations", elsewhere={"type": "intoto"}):
         name = each.required_text("name")
         each.unsupported("referrer", "artifacts with signatures of Notary are not verified yet", hint="intoto")
         intoto = each.fields("intoto")
@@ -191,7 +200,7 @@ def _attestations(spec: Fields) -> dict[str, str]:
     return found
 
 
-def _parts(spec: Fields) -> dict[str, list[dict[str, Any]]]:
+def _parts(spec: Fields, notes: list[Note]) -> dict[str, list[dict[str, Any]]]:
     validations: list[dict[str, Any]] = []
     for each in spec.objects("validations"):
         index = str(len(validations))
@@ -202,7 +211,7 @@ def _parts(spec: Fields) -> dict[str, list[dict[str, Any]]]:
             text=each.text("message"),
             message=each.text("messageExpression"),
         )
-        each.ignored("reason")
+        notes += idle(each.ignored("reason"))
         validations.append(each.done(entry))
     if not validations:
         raise PolicyInvalidError(f"{spec.at('validations')} is empty: it would demand nothing")
@@ -222,7 +231,8 @@ def _parts(spec: Fields) -> dict[str, list[dict[str, Any]]]:
     }  # fmt: skip
 
 
-def _action(spec: Fields, notes: list[Note]) -> Action:
+def action_of(spec: Fields, notes: list[Note]) -> Action:
+    """`validationActions`, `evaluation` and `failurePolicy`. Raises `PolicyInvalidError`."""
     actions = spec.texts("validationActions")
     for each in actions:
         if each not in {"Deny", "Audit", "Warn"}:
@@ -248,7 +258,8 @@ def _action(spec: Fields, notes: list[Note]) -> Action:
     return action
 
 
-def _digests(spec: Fields, action: Action) -> Digests:
+def digests_of(spec: Fields, action: Action) -> Digests:
+    """`validationConfigurations`. Raises `PolicyInvalidError`."""
     fields = spec.fields("validationConfigurations")
     if fields is None:
         return Digests(mutate=action == "enforce")

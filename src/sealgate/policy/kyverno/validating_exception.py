@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from sealgate.policy.reading import Context, Source
     from sealgate.workloads.workload import Workload
 
+_IN_SPEC = {
+    "name": "policyRefs[]", "kind": "policyRefs[]", "policyName": "policyRefs[], as name", "exceptions": "policyRefs[]",
+    "conditions": "matchConditions, in CEL", "match": "matchConditions, in CEL",
+}  # fmt: skip
 _KINDS = ("ImageValidatingPolicy", "NamespacedImageValidatingPolicy")
 
 
@@ -59,7 +63,7 @@ def read(source: Source, context: Context) -> Loaded:
     if metadata is None or not source.name:
         raise PolicyInvalidError(f"{source.where}: metadata.name is missing")
     annotations = dict(metadata.text_map("annotations"))
-    spec = Fields(whole.take("spec"), f"{source.where}: spec")
+    spec = Fields(whole.take("spec"), f"{source.where}: spec", elsewhere=_IN_SPEC)
     whole.end()
     rules = [rule for each in spec.objects("policyRefs") if (rule := _rule(each, source)) is not None]
     if not rules:

@@ -33,7 +33,12 @@ ELSEWHERE = {
     "identities": "keyless", "url": "keyless or ctlog", "ca-cert": "keyless", "insecureIgnoreSCT": "keyless",
     "trustRootRef": "keyless, ctlog or rfc3161timestamp", "data": "key", "secretRef": "key", "kms": "key",
     "hashAlgorithm": "key", "oci": "source[]", "tagPrefix": "source[]", "predicateType": "attestations[]",
-    "policy": "attestations[], or spec", "action": "static",
+    "policy": "attestations[], or spec", "action": "static", "mode": "spec", "images": "spec", "match": "spec",
+}  # fmt: skip
+_IN_SIGNER = dict.fromkeys(
+    ("ctlog", "source", "rfc3161timestamp", "attestations", "signatureFormat", "static"), "the authority, beside key or keyless"
+) | dict.fromkeys(("subject", "subjectRegExp", "issuer", "issuerRegExp"), "keyless.identities[]") | {
+    "identities": "keyless", "secretRef": "key, or keyless.ca-cert",
 }  # fmt: skip
 _ANYBODY = frozenset({".*", ".+", "^.*$", "^.+$"})
 _URI_FORMS = frozenset({"custom", "slsaprovenance", "spdx", "spdxjson", "cyclonedx", "link", "vuln"})
@@ -123,7 +128,7 @@ class Reader:
     # -- who
 
     def _signer(self, fields: Fields, kind: str) -> _Signer:
-        inner = fields.fields(kind)
+        inner = fields.fields(kind, elsewhere=_IN_SIGNER)
         if inner is None:
             fields.missing(kind)
         ctlog, log_root = self._rooted(fields, "ctlog", "url")
@@ -223,7 +228,7 @@ class Reader:
 
     def _rooted(self, fields: Fields, name: str, *more: str) -> tuple[bool, TrustRoot | None]:
         """Whether a part is there, and the trust root that it names."""
-        inner = fields.fields(name)
+        inner = fields.fields(name, elsewhere={"insecureIgnoreSCT": "keyless"})
         if inner is None:
             return False, None
         root = self._root(inner)

@@ -97,7 +97,8 @@ def read(source: Source, context: Context) -> Loaded:
 _ELSEWHERE = {
     "key": "authorities[]", "keyless": "authorities[]", "static": "authorities[]", "attestations": "authorities[]",
     "ctlog": "authorities[]", "rfc3161timestamp": "authorities[]", "source": "authorities[]", "glob": "images[]",
-    "identities": "authorities[].keyless",
+    "identities": "authorities[].keyless", "resource": "match[]", "group": "match[]", "version": "match[]",
+    "selector": "match[]", "trustRootRef": "authorities[].keyless or .ctlog",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """policy-controller's `TrustRoot`: whom policies believe in that name it by `trustRootRef`. Pure, but for the clock of TUF.
 
 Keys and certificates in the object itself, or a whole TUF repository in it, whose metadata is verified from its root and
-must not have expired. An address that something would be fetched from is an error at load: policies never do that.
+must not have expired. Of a repository at an address, what `sealgate initialize` left counts: policies fetch nothing.
 
 Source: sigstore/policy-controller, pkg/apis/policy/v1alpha1/trustroot_types.go; pkg/tuf/repo.go.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sealgate import limits
-from sealgate.errors import PolicyInvalidError, SealgateError
+from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError, SealgateError
 from sealgate.evidence import base64
 from sealgate.policy import material
 from sealgate.policy.attestors import NO_ROOT
@@ -21,23 +21,27 @@ from sealgate.trust import root as roots
 from sealgate.trust.root import TrustRoot
 
 if TYPE_CHECKING:
+    from sealgate.policy.attestors import Settings
     from sealgate.policy.reading import Context, Source
     from sealgate.trust.root import Authority, Log
 
 _KINDS = ("remote", "repository", "sigstoreKeys")
+_ELSEWHERE = {"mirror": "remote", "mirrorFS": "repository", "root": "remote or repository"} | dict.fromkeys(
+    ("certificateAuthorities", "tLogs", "ctLogs", "timestampAuthorities"), "sigstoreKeys"
+)
 _HASHES = ("sha-256", "SHA256", "sha256", "SHA2_256")
 
 
-def read(source: Source, context: Context) -> Loaded:  # noqa: ARG001 - every reader is called so
+def read(source: Source, context: Context) -> Loaded:
     """No rules: what is wrong with it is said at once, though, and not when a policy asks for it."""
-    parse(source)
+    parse(source, context.settings)
     return Loaded()
 
 
 def named(name: str, context: Context, where: str) -> TrustRoot:
     """The trust root that a policy names. Raises `PolicyInvalidError`."""
     try:
-        return parse(context.references.trust_root(name))
+        return parse(context.references.trust_root(name), context.settings)
     except PolicyInvalidError as error:
         raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
 
@@ -63,8 +67,8 @@ def composed(
     )
 
 
-def parse(source: Source) -> TrustRoot:
-    """The trust root of an object. Raises `PolicyInvalidError`."""
+def parse(source: Source, settings: Settings) -> TrustRoot:
+    """The trust root of an object; `settings` say where repositories are kept. Raises `PolicyInvalidError`."""
     top = Fields(source.document, source.where)
     top.ignored("apiVersion", "kind", "metadata", "status")
     if not source.name:
@@ -72,16 +76,14 @@ def parse(source: Source) -> TrustRoot:
     if not top.has("spec"):
         raise PolicyInvalidError(f"{source.where}: missing field(s): spec")
     top.end()
-    spec = Fields(top.take("spec"), f"{source.where}: spec")
+    spec = Fields(top.take("spec"), f"{source.where}: spec", elsewhere=_ELSEWHERE)
     given = [name for name in _KINDS if spec.has(name)]
     if len(given) != 1:
         said = f"got both: {', '.join(given)}" if given else f"got neither: {', '.join(_KINDS)}"
         raise PolicyInvalidError(f"{spec.where}: expected exactly one, {said}")
-    spec.unsupported(
-        "remote",
-        "no repository is asked while policies are read",
-        hint="`sealgate initialize --mirror URL --root FILE` asks it; leave trustRootRef out then, or give sigstoreKeys",
-    )
+    remote = spec.fields("remote")
+    if remote is not None:
+        return spec.done(remote.done(_remote(remote, settings)))
     keys = spec.fields("sigstoreKeys")
     repository = spec.fields("repository")
     if keys is not None:
@@ -145,6 +147,14 @@ def _pem(fields: Fields, name: str) -> bytes:
 
 
 # -- a repository
+
+
+def _remote(fields: Fields, settings: Settings) -> TrustRoot:
+    mirror, root = _required(fields, "mirror"), _required(fields, "root")
+    for name, kept in (("targets", "targets"), ("trustedRootTarget", "trusted_root.json")):
+        if (fields.text(name) or kept) != kept:
+            raise PolicyUnsupportedError(f"{fields.at(name)}: only {kept} is kept of a repository", hint="repository")
+    return settings.kept(mirror, root, fields.where)
 
 
 def _repository(fields: Fields) -> TrustRoot:
