@@ -117,9 +117,17 @@ class Index:
         self.programs = any(getattr(each.selector, "program", None) is not None for each in policies.exemptions)
         """Whether an exception has a program of a user."""
 
-    def dialects(self) -> tuple[Dialect, ...]:
-        """The dialects that have a rule."""
-        return tuple(self._rules)
+    def dialects(self, namespace: str) -> tuple[Dialect, ...]:
+        """The dialects that have a rule of the whole cluster or of this namespace; where none has, those that have any.
+
+        A policy of another namespace decides nothing here, nor does its dialect: no tenant shuts others out.
+        """
+        here = tuple(
+            dialect
+            for dialect, rules in self._rules.items()
+            if any(rule.namespace in {None, namespace} for rule in rules)
+        )
+        return here or tuple(self._rules)
 
     def attestors(self, rule: Rule) -> tuple[Attestor, ...]:
         """Every attestor of a rule of these policies (with whatever action), each identity once."""
@@ -305,7 +313,7 @@ async def _image(
     held = [(rule, exempt.get((rule.policy, rule.name, rule.dialect))) for rule in rules]
     rulings += [_exempted(rule, exemption) for rule, exemption in held if exemption is not None]
     asked = [rule for rule, exemption in held if exemption is None]
-    unmatched = _unmatched(index, rules, skipped)
+    unmatched = _unmatched(index, workload.namespace, rules, skipped)
     rulings += unmatched
     if not asked:
         if index.policies.deny.digests and (rules or skipped or reference.digest is not None):
@@ -447,11 +455,11 @@ def _exempted(rule: Rule, exemption: Exemption) -> Ruling:
     return Ruling("image-exempted", rule.title, "none", "skipped", message, rule.kind, rule.dialect, rule.where)
 
 
-def _unmatched(index: Index, rules: Sequence[Rule], skipped: Sequence[Rule]) -> list[Ruling]:
+def _unmatched(index: Index, namespace: str, rules: Sequence[Rule], skipped: Sequence[Rule]) -> list[Ruling]:
     """(7) One ruling a dialect whose policies say nothing about the image."""
     present = {rule.dialect for rule in (*rules, *skipped)}
     found = []
-    for dialect in index.dialects():
+    for dialect in index.dialects(namespace):
         if dialect in present:
             continue
         what = index.policies.no_match or models.NO_MATCH[dialect]
