@@ -1,4 +1,4 @@
-"""`sealgate admission install` and `uninstall`: the webhook's objects in a cluster."""
+"""`sealgate admission install`, `uninstall` and `image`: the webhook's objects in a cluster, and the image that they run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The two commands and their options."""
+    """The three commands and their options."""
     install = commands.add_parser(
         "install",
         description="Print the objects that the webhook needs in a cluster, for `kubectl apply -f -`; with --apply, put them "
@@ -28,6 +28,14 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         description="Remove the webhook from a cluster: its registration first, so that nothing waits for a webhook that is gone.",
         help="remove the webhook from a cluster",
     )
+    image = commands.add_parser(
+        "image",
+        description="Write Sealgate's own image into an OCI layout, without Docker, and print its digest. The same files give the "
+        "same digest. `sealgate load` puts it into a registry.",
+        help="write Sealgate's own image",
+    )
+    image.add_argument("layout", metavar="DIR", help="the layout's directory: new, or empty")
+    image.add_argument("--tag", default="latest", metavar="TAG", help="what it is called in the layout (latest)")
     install.add_argument(
         "--image", required=True, metavar="IMAGE", help="Sealgate's own image, by digest: NAME@sha256:…"
     )
