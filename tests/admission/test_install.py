@@ -74,6 +74,13 @@ def test_the_pod_is_restricted():
     assert any(each["kind"] == "PodDisruptionBudget" for each in manifests.before(OPTIONS))
 
 
+def test_ports_name_their_protocol_which_server_side_apply_knows_them_by():
+    by_kind = {each["kind"]: each for each in manifests.before(OPTIONS)}
+    [container] = by_kind["Deployment"]["spec"]["template"]["spec"]["containers"]
+    ports = [*container["ports"], *by_kind["Service"]["spec"]["ports"]]
+    assert [each["protocol"] for each in ports] == ["TCP", "TCP"]
+
+
 def rules(kind: str, options: Options = OPTIONS) -> list[dict]:
     return [rule for each in manifests.before(options) if each["kind"] == kind for rule in each["rules"]]
 

@@ -21,6 +21,8 @@ OWN_SECRET = "sealgate-serving"  # noqa: S105 - the name of a Secret
 """Where the webhook keeps the certificate that it makes itself."""
 TLS_SECRET = "sealgate-tls"  # noqa: S105 - the name of a Secret
 PORT = 8443
+_PROTOCOL = "TCP"
+"""Said though it is the default: a port's key in server-side apply, which older API servers want to see."""
 _LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/managed-by": NAME}
 _WORKLOADS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -204,7 +206,7 @@ def _deployment(options: Options) -> dict[str, Any]:
         "name": NAME,
         "image": options.image,
         "args": arguments,
-        "ports": [{"name": "https", "containerPort": PORT}],
+        "ports": [{"name": "https", "containerPort": PORT, "protocol": _PROTOCOL}],
         "readinessProbe": {"httpGet": {**probe, "path": "/readyz"}, "periodSeconds": 2},
         "livenessProbe": {"httpGet": {**probe, "path": "/healthz"}, "periodSeconds": 10, "failureThreshold": 6},
         "startupProbe": {"httpGet": {**probe, "path": "/healthz"}, "periodSeconds": 2, "failureThreshold": 60},
@@ -251,7 +253,8 @@ def _budget(options: Options) -> dict[str, Any]:
 
 
 def _service(options: Options) -> dict[str, Any]:
-    spec = {"selector": {"app.kubernetes.io/name": NAME}, "ports": [{"name": "https", "port": 443, "targetPort": PORT}]}
+    port = {"name": "https", "port": 443, "targetPort": PORT, "protocol": _PROTOCOL}
+    spec = {"selector": {"app.kubernetes.io/name": NAME}, "ports": [port]}
     return {"apiVersion": "v1", "kind": "Service", "metadata": _meta(options), "spec": spec}
 
 
