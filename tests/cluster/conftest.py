@@ -38,12 +38,13 @@ def policies_defined(api_server) -> None:
 
 @pytest.fixture
 def cluster(api_server, policies_defined) -> Iterator[Cluster]:
-    """A namespace of its own; no policy of the whole cluster is left behind."""
+    """A namespace of its own; no policy is left behind."""
     found = Cluster(api_server, f"test-{next(_NUMBERS)}")
     api_server.namespace(found.namespace)
     yield found
     for kind in ("clusterpolicies.kyverno.io", "clusterimagepolicies.sealgate.dev"):
         found.kubectl("delete", kind, "--all", check=True)
+    found.kubectl("delete", "imagepolicies.sealgate.dev", "--all", check=True)
 
 
 @pytest.fixture

@@ -159,7 +159,7 @@ class Said(NamedTuple):
 def refused(done: Done) -> Said:
     """It was refused by the webhook itself."""
     assert done.returncode != 0, done.stdout
-    assert 'denied the request' in done.stderr, done.stderr
+    assert "denied the request" in done.stderr, done.stderr
     assert "sealgate.dev" in done.stderr
     return Said(done.stderr)
 
@@ -219,7 +219,9 @@ class Webhook:
     def ask(self, path: str) -> str:
         """What it says at /readyz or /metrics."""
         context = ssl.create_default_context(cafile=str(self._authority.certificate))
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
         with opener.open(f"https://{self._address}{path}", timeout=20) as answer:
             return answer.read().decode()
 

@@ -53,7 +53,9 @@ def test_what_is_printed_is_accepted_and_nothing_in_it_is_unknown(api_server, ho
         admitted(home.kubectl("apply", "--dry-run=server", "--validate=true", "-f", "-", given=each))
 
 
-def test_what_kubectl_applies_fails_closed_and_wedges_nothing_that_is_left_out(api_server, cluster, home, sealgate, scene):
+def test_what_kubectl_applies_fails_closed_and_wedges_nothing_that_is_left_out(
+    api_server, cluster, home, sealgate, scene
+):
     """With no webhook there yet: its own namespace and the exempt ones go on, others wait, nothing slips through."""
     documents = printed(sealgate, api_server, "--exempt-namespace", "kube-system")
     home.apply(*documents)
@@ -66,7 +68,12 @@ def test_what_kubectl_applies_fails_closed_and_wedges_nothing_that_is_left_out(a
             assert "failed calling webhook" in done.stderr
         [deployment] = [each for each in documents if each["kind"] == "Deployment"]
         template = deployment["spec"]["template"]
-        own = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "own", **template["metadata"]}, "spec": template["spec"]}
+        own = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "own", **template["metadata"]},
+            "spec": template["spec"],
+        }
         own["spec"] = {name: value for name, value in own["spec"].items() if name != "priorityClassName"}
         admitted(home.create(own))
         admitted(system.create(workload("Pod", "dns", scene.tag), "--dry-run=server"))
@@ -101,7 +108,7 @@ class Controller(threading.Thread):
     def run(self) -> None:
         try:
             self._run()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - told by the test, which waits for what this makes
             self.failure = error
 
     def _run(self) -> None:
@@ -117,13 +124,17 @@ class Controller(threading.Thread):
                 stdout=errors, stderr=errors,
             )  # fmt: skip
         until(lambda: self.process.poll() is not None or (self._folder / "port").is_file(), seconds=60)
-        assert self.process.poll() is None, (self._folder / "errors").read_text(encoding="utf-8")
+        assert self.process.poll() is None, self.said()
         self.registered_early = any(home.kubectl("get", kind, "sealgate").returncode == 0 for kind in HOOKS)
         generation = home.get("deployment", "sealgate")["metadata"]["generation"]
         status = {"observedGeneration": generation, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
         path = "/apis/apps/v1/namespaces/sealgate/deployments/sealgate/status"
         document = home.get("deployment", "sealgate") | {"status": status}
         home.kubectl("replace", "--raw", path, "-f", "-", given=document, check=True)
+
+    def said(self) -> str:
+        path = self._folder / "errors"
+        return path.read_text(encoding="utf-8") if path.is_file() else "nothing"
 
     def _kubeconfig(self):
         """Of the service account, with the rights that the installation gave it and no others."""
@@ -153,7 +164,7 @@ def test_apply_registers_when_the_replicas_are_ready_and_uninstall_takes_all_of_
     controller.start()
     try:
         done = run([*INSTALL, "--apply", "--kubeconfig", str(api_server.kubeconfig)], environ={"HOME": str(tmp_path)})
-        assert done.exit_code == 0, (done.stderr, controller.failure, (tmp_path / "errors").read_text("utf-8"))
+        assert done.exit_code == 0, (done.stderr, controller.failure, controller.said())
         controller.join(60)
         assert not controller.registered_early
         assert done.stderr.index("applied Deployment sealgate") < done.stderr.index("registered Mutating")
@@ -173,7 +184,12 @@ def test_apply_registers_when_the_replicas_are_ready_and_uninstall_takes_all_of_
         cluster.apply(broken)
         until(lambda: "verifyImagez" in Cluster(api_server, "default").kubectl("get", "events", "-o", "yaml").stdout)
         may = ("auth", "can-i", "--as=system:serviceaccount:sealgate:sealgate")
-        for denied in (("get", "secrets"), ("list", "pods"), ("create", "pods"), ("update", "clusterpolicies.kyverno.io")):
+        for denied in (
+            ("get", "secrets"),
+            ("list", "pods"),
+            ("create", "pods"),
+            ("update", "clusterpolicies.kyverno.io"),
+        ):
             assert cluster.kubectl(*may, *denied).stdout.strip() == "no"
         assert home.kubectl(*may, "list", "secrets").stdout.strip() == "no"
 
@@ -202,7 +218,9 @@ def test_apply_registers_nothing_when_the_replicas_do_not_become_ready(api_serve
     http = HttpClient()
     try:
         with pytest.raises(ClusterUnavailableError) as caught:
-            driver.run(installation.install(client, OPTIONS, say=lambda _: None, seconds=1.0), sender=http.send, seconds=60)
+            driver.run(
+                installation.install(client, OPTIONS, say=lambda _: None, seconds=1.0), sender=http.send, seconds=60
+            )
     finally:
         http.close()
     assert caught.value.code == "cluster-unavailable"

@@ -71,7 +71,9 @@ def test_exempt_namespaces_and_that_of_the_webhook_go_on_without_it(cluster, web
             lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "one"}, "spec": {}}
             for each in (system, cluster):
                 admitted(each.create(lease))
-                admitted(each.kubectl("patch", "lease", "one", "--type=merge", "-p", '{"spec": {"holderIdentity": "a"}}'))
+                admitted(
+                    each.kubectl("patch", "lease", "one", "--type=merge", "-p", '{"spec": {"holderIdentity": "a"}}')
+                )
                 admitted(each.kubectl("delete", "lease", "one"))
             closed(cluster.create(workload("Pod", "one", found.evil)))
         finally:

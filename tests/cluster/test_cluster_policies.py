@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import json
 
-
 from bypasses.scene import Signer
-from cluster.place import SEED_RULE, admitted, refused, seed, until, workload
+from cluster.place import SEED_RULE, Cluster, admitted, refused, seed, until, workload
 from sealgate.admission import definitions
 
 OWN = {
@@ -60,14 +59,20 @@ def test_X13_a_policy_that_breaks_stays_in_force_as_it_was_and_the_cluster_is_to
         admitted(create(cluster, scene.tag))
         refused(create(cluster, found.evil)).names(SEED_RULE, "[no-signature]")
         event = until(lambda: events(cluster, "keyy"))
-        assert (event["reason"], event["type"], event["source"]["component"]) == ("PolicyInvalid", "Warning", "sealgate")
+        assert (event["reason"], event["type"], event["source"]["component"]) == (
+            "PolicyInvalid",
+            "Warning",
+            "sealgate",
+        )
         cluster.apply(good)
         until(lambda: found.metric("sealgate_policies_broken") == 0)
         admitted(create(cluster, scene.tag))
 
 
 def events(cluster, text: str):
-    listed = json.loads(cluster.server.kubectl("-n", "default", "get", "events", "-o", "json", check=True).stdout)["items"]
+    listed = json.loads(cluster.server.kubectl("-n", "default", "get", "events", "-o", "json", check=True).stdout)[
+        "items"
+    ]
     about = [each for each in listed if each["involvedObject"]["name"] == "check-image-signature"]
     return next((each for each in about if text in each["message"]), None)
 
@@ -96,6 +101,22 @@ def test_our_own_policies_are_enforced_and_say_in_their_status_whether_they_are_
         refused(create(cluster, found.evil)).names("one", "[no-signature]")
         cluster.apply(policy)
         until(lambda: ready("True", 3))
+
+
+def test_P23_a_policy_of_one_namespace_shuts_no_other_out(api_server, cluster, webhook, scene):
+    """Not even one that cannot be read: it holds in its own namespace, and there nothing is admitted."""
+    tenant = Cluster(api_server, f"{cluster.namespace}-tenant")
+    api_server.namespace(tenant.namespace)
+    cluster.apply(seed(scene))
+    found = webhook()
+    with found.registered():
+        admitted(create(tenant, scene.tag))
+        for spec in (OWN["spec"], {**OWN["spec"], "requires": {}}):
+            tenant.apply({**OWN, "spec": spec})
+            until(lambda: create(tenant, scene.tag).returncode != 0)
+            admitted(create(cluster, scene.tag))
+            tenant.kubectl("delete", "imagepolicy", "one", check=True)
+            until(lambda: create(tenant, scene.tag).returncode == 0)
 
 
 def test_the_definitions_keep_what_is_unknown_for_the_reader_and_refuse_another_type(cluster):

@@ -105,7 +105,9 @@ def test_with_mutate_pods_templates_keep_their_tags_and_pods_get_their_digests(c
         for kind in KINDS[1:-1]:
             admitted(cluster.create(workload(kind, "good", scene.tag)))
             assert cluster.image(kind, "good") == scene.tag
-            refused(cluster.create(workload(kind, "bad", found.evil))).names(found.evil, *REASONS, "validate.sealgate.dev")
+            refused(cluster.create(workload(kind, "bad", found.evil))).names(
+                found.evil, *REASONS, "validate.sealgate.dev"
+            )
         admitted(cluster.create(workload("Pod", "good", scene.tag)))
         assert cluster.image("Pod", "good") == found.pinned
         refused(cluster.create(workload("Pod", "bad", found.evil))).names(found.evil, *REASONS)

@@ -33,7 +33,9 @@ class ApiServer:
         self.version = version
         self.ca = ca
         self._kubectl = kubectl
-        self.resources = self._resources("/api/v1", "/apis/apps/v1", "/apis/batch/v1", "/apis/batch/v1beta1", "/apis/policy/v1")
+        self.resources = self._resources(
+            "/api/v1", "/apis/apps/v1", "/apis/batch/v1", "/apis/batch/v1beta1", "/apis/policy/v1"
+        )
         """The kind of each resource, by `batch/v1/cronjobs`: what came with which version is looked up, not assumed."""
 
     def _resources(self, *paths: str) -> dict[str, str]:
@@ -149,7 +151,9 @@ def api_server(tmp_path_factory, kubectl) -> Iterator[ApiServer]:
         yield server
         for process in started:
             if process.poll() is not None:
-                pytest.fail(f"{process.args[0]} ended by itself: {(folder / 'log').read_text(errors='replace')[-3000:]}")
+                pytest.fail(
+                    f"{process.args[0]} ended by itself: {(folder / 'log').read_text(errors='replace')[-3000:]}"
+                )
     finally:
         for process in reversed(started):
             process.send_signal(signal.SIGTERM)
