@@ -129,6 +129,14 @@ def test_the_registration_is_printed_last(sealgate, tmp_path, authority):
     assert len(kinds) == 14
 
 
+def test_the_definitions_alone_need_no_image(sealgate):
+    done = sealgate("admission", "install", "--definitions", check=True)
+    names = [each["metadata"]["name"] for each in yaml.safe_load_all(done.stdout)]
+    assert names == [f"{each}.sealgate.dev" for each in ("imagepolicies", "clusterimagepolicies", "policyexceptions")]
+    done = sealgate("admission", "install")
+    assert (done.returncode, "--image is missing" in done.stderr) == (2, True)
+
+
 def test_without_an_authority_the_webhook_makes_its_own_and_may_write_nothing_else(sealgate):
     done = sealgate("admission", "install", "--image", OPTIONS.image, check=True)
     documents = list(yaml.safe_load_all(done.stdout))

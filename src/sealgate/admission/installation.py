@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sealgate.admission import issuing, manifests
+from sealgate.admission import definitions, issuing, manifests
 from sealgate.errors import ClusterUnavailableError
 from sealgate.kubernetes.resource import NAMESPACE, SECRET, SERVICE_ACCOUNT, Resource
 from sealgate.transport import flow
@@ -73,6 +73,13 @@ async def install(client: Client, options: Options, *, say: Callable[[str], obje
     for document in manifests.registration(options, own_bundle=bundle):
         await _apply(client, document)
         say(f"registered {document['kind']} {document['metadata']['name']}")
+
+
+async def define(client: Client, *, say: Callable[[str], object]) -> None:
+    """Apply the definitions of our own policies, and nothing else."""
+    for document in definitions.documents():
+        await _apply(client, document)
+        say(f"applied {document['kind']} {document['metadata']['name']}")
 
 
 async def remove(client: Client, *, namespace: str) -> list[str]:

@@ -37,7 +37,12 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     image.add_argument("layout", metavar="DIR", help="the layout's directory: new, or empty")
     image.add_argument("--tag", default="latest", metavar="TAG", help="what it is called in the layout (latest)")
     install.add_argument(
-        "--image", required=True, metavar="IMAGE", help="Sealgate's own image, by digest: NAME@sha256:…"
+        "--image", metavar="IMAGE", help="Sealgate's own image, by digest: NAME@sha256:…; needed, but for --definitions"
+    )
+    add_flag(
+        install,
+        "--definitions",
+        help="only the definitions of Sealgate's own policies, so that policies can be there before the webhook is",
     )
     for each in (install, uninstall):
         each.add_argument("--install-namespace", default="sealgate", metavar="NAME", help="where it lives (sealgate)")
@@ -114,8 +119,14 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         for each in gone:
             context.err(f"removed {each}")
         return 0
-    from sealgate.admission import manifests
+    from sealgate.admission import definitions, manifests
 
+    if arguments.definitions:
+        if not arguments.apply:
+            context.out(_yaml(definitions.documents()), end="")
+            return 0
+        context.run(installation.define(Client(cluster_of(arguments, context)), say=context.err))
+        return 0
     options = _options(arguments, context)
     if not arguments.apply:
         context.out(_yaml([*manifests.before(options), *manifests.registration(options)]), end="")
@@ -130,6 +141,8 @@ def _options(arguments: argparse.Namespace, context: Context) -> Options:
     from sealgate.admission.manifests import Options
     from sealgate.cli.gating import read_file
 
+    if arguments.image is None:
+        raise UsageError("--image is missing", hint="`sealgate admission image` makes it; NAME@sha256:…")
     bundle = read_file(arguments.ca_bundle, context, limit=limits.CONFIG_FILE_BYTES) if arguments.ca_bundle else b""
     if arguments.ca_bundle and not bundle:
         raise UsageError("--ca-bundle holds no certificate in PEM")
