@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
 from sealgate.admission import manifests
 from sealgate.admission.manifests import Options
+from sealgate.cli.__main__ import parser
 from sealgate.errors import UsageError
 
 DIGEST = "sha256:" + "a" * 64
@@ -127,6 +130,41 @@ def test_the_registration_is_printed_last(sealgate, tmp_path, authority):
     assert kinds[:4] == ["CustomResourceDefinition"] * 3 + ["Namespace"]
     assert kinds[-2:] == ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"]
     assert len(kinds) == 14
+
+
+def test_what_the_webhook_is_started_with_is_what_the_command_takes(sealgate, running_trust_service, tmp_path):
+    root = tmp_path / "root.json"
+    root.write_text(json.dumps(running_trust_service.trusted_root()))
+    more = ("--mutate", "pods", "--no-match", "warn", "--tlog", "require", "--known-good", "60")
+    documents = printed(sealgate, *more, "--trusted-root", root)
+    [deployment] = [each for each in documents if each["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    words = pod["containers"][0]["args"]
+    assert words[-10:] == [*more, "--trusted-root", "/trust/trusted_root.json"]
+    assert parser("admission").parse_args(words[1:]).mutate == "pods"
+    assert parser("admission").parse_args(printed_words(printed(sealgate))[1:]).mutate == "all"
+    [trust] = [each for each in documents if each["kind"] == "ConfigMap"]
+    assert trust["data"] == {"trusted_root.json": root.read_text()}
+    [volume] = [each for each in pod["volumes"] if each["name"] == "trust"]
+    assert volume["configMap"]["name"] == trust["metadata"]["name"]
+    # Another one makes other Pods, for it is read once.
+    root.write_text(root.read_text() + "\n")
+    [other] = [each for each in printed(sealgate, "--trusted-root", root) if each["kind"] == "Deployment"]
+    annotations = [each["spec"]["template"]["metadata"]["annotations"] for each in (deployment, other)]
+    assert annotations[0] != annotations[1]
+    root.write_text("{}")
+    done = sealgate("admission", "install", "--image", OPTIONS.image, "--trusted-root", root)
+    assert (done.returncode, "--trusted-root" in done.stderr) == (2, True)
+
+
+def printed(sealgate, *arguments) -> list[dict]:
+    done = sealgate("admission", "install", "--image", OPTIONS.image, *arguments, check=True)
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def printed_words(documents: list[dict]) -> list[str]:
+    [deployment] = [each for each in documents if each["kind"] == "Deployment"]
+    return deployment["spec"]["template"]["spec"]["containers"][0]["args"]
 
 
 def test_the_definitions_alone_need_no_image(sealgate):

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import threading
 
 import pytest
 import yaml
 
-from bypasses.scene import run
+from cluster.controller import HOOKS, Controller, command, why_nobody_listens
 from cluster.place import OPTIONS, SEED_RULE, Cluster, admitted, refused, seed, until, workload
 from sealgate.admission import installation, manifests
-from sealgate.kubernetes.resource import Resource
 
-HOOKS = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
 INSTALL = ("admission", "install", "--image", OPTIONS.image, "--replicas", "2")
 
 
@@ -23,8 +18,7 @@ INSTALL = ("admission", "install", "--image", OPTIONS.image, "--replicas", "2")
 def home(api_server, cluster, sealgate):
     """The webhook's own namespace, from which everything goes that was installed."""
     found = Cluster(api_server, "sealgate")
-    if found.kubectl("get", "namespace", "sealgate").returncode:
-        api_server.namespace("sealgate")
+    api_server.namespace("sealgate")
     yield found
     sealgate("admission", "uninstall", "--kubeconfig", api_server.kubeconfig, check=True)
     found.kubectl("delete", "poddisruptionbudget,pods", "--all", "--force", "--grace-period=0", check=True)
@@ -43,11 +37,15 @@ def printed(sealgate, server, *arguments: str) -> list[dict]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("--pull-secrets",), ("--cert-manager", "sealgate/serving"), ("--exempt-namespace", "kube-system"), ("--ca-bundle", "CA")],
+    [(), ("--pull-secrets", "--trusted-root", "ROOT"), ("--cert-manager", "sealgate/serving"), ("--exempt-namespace", "kube-system"), ("--ca-bundle", "CA")],
     ids=lambda each: each[0] if each else "plain",
 )  # fmt: skip
-def test_what_is_printed_is_accepted_and_nothing_in_it_is_unknown(api_server, home, sealgate, authority, arguments):
-    arguments = [str(authority.certificate) if each == "CA" else each for each in arguments]
+def test_what_is_printed_is_accepted_and_nothing_in_it_is_unknown(
+    api_server, home, sealgate, authority, running_trust_service, tmp_path, arguments
+):
+    root = tmp_path / "root.json"
+    root.write_text(json.dumps(running_trust_service.trusted_root()), encoding="utf-8")
+    arguments = [{"CA": str(authority.certificate), "ROOT": str(root)}.get(each, each) for each in arguments]
     documents = printed(sealgate, api_server, *arguments)
     for each in documents:
         admitted(home.kubectl("apply", "--dry-run=server", "--validate=true", "-f", "-", given=each))
@@ -93,78 +91,18 @@ def test_what_kubectl_applies_fails_closed_and_wedges_nothing_that_is_left_out(
     assert "removed" not in again.stderr
 
 
-class Controller(threading.Thread):
-    """What runs the Deployment where nothing else does: a process with its arguments, as its service account, at its Service."""
-
-    def __init__(self, home: Cluster, sealgate, folder) -> None:
-        super().__init__(daemon=True)
-        self.registered_early = False
-        self.process: subprocess.Popen[bytes] | None = None
-        self.failure: BaseException | None = None
-        self._home = home
-        self._sealgate = sealgate
-        self._folder = folder
-
-    def run(self) -> None:
-        try:
-            self._run()
-        except BaseException as error:  # noqa: BLE001 - told by the test, which waits for what this makes
-            self.failure = error
-
-    def _run(self) -> None:
-        home = self._home
-        until(lambda: home.kubectl("get", "service", "sealgate").returncode == 0)
-        address = home.get("service", "sealgate")["spec"]["clusterIP"]
-        [container] = home.get("deployment", "sealgate")["spec"]["template"]["spec"]["containers"]
-        arguments = container["args"]
-        arguments[arguments.index("--listen") + 1] = f"{address}:443"
-        with (self._folder / "errors").open("wb") as errors:
-            self.process = self._sealgate.popen(
-                *arguments, "--kubeconfig", self._kubeconfig(), "--allow-local-registries", "--port-file", self._folder / "port",
-                stdout=errors, stderr=errors,
-            )  # fmt: skip
-        until(lambda: self.process.poll() is not None or (self._folder / "port").is_file(), seconds=60)
-        assert self.process.poll() is None, self.said()
-        self.registered_early = any(home.kubectl("get", kind, "sealgate").returncode == 0 for kind in HOOKS)
-        generation = home.get("deployment", "sealgate")["metadata"]["generation"]
-        status = {"observedGeneration": generation, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
-        path = "/apis/apps/v1/namespaces/sealgate/deployments/sealgate/status"
-        document = home.get("deployment", "sealgate") | {"status": status}
-        home.kubectl("replace", "--raw", path, "-f", "-", given=document, check=True)
-
-    def said(self) -> str:
-        path = self._folder / "errors"
-        return path.read_text(encoding="utf-8") if path.is_file() else "nothing"
-
-    def _kubeconfig(self):
-        """Of the service account, with the rights that the installation gave it and no others."""
-        document = json.loads(self._home.server.kubeconfig.read_text(encoding="utf-8"))
-        token = self._home.kubectl("create", "token", "sealgate", check=True).stdout.strip()
-        document["users"] = [{"name": "admin", "user": {"token": token}}]
-        path = self._folder / "kubeconfig.json"
-        path.write_text(json.dumps(document), encoding="utf-8")
-        return path
-
-
 def test_apply_registers_when_the_replicas_are_ready_and_uninstall_takes_all_of_it_out(
-    api_server, cluster, home, sealgate, scene, tmp_path, monkeypatch
+    api_server, cluster, home, sealgate, scene, tmp_path
 ):
     """The whole of it: the webhook runs as it was installed, with its own certificate and its own rights, behind its Service."""
-    if "policy/v1/poddisruptionbudgets" not in api_server.resources:  # before 1.21
-        budget = manifests._budget
-        monkeypatch.setattr(manifests, "_budget", lambda options: budget(options) | {"apiVersion": "policy/v1beta1"})
-        old = Resource("policy", "v1beta1", "poddisruptionbudgets", "PodDisruptionBudget", namespaced=True)
-        monkeypatch.setitem(installation.RESOURCES, "PodDisruptionBudget", old)
-    try:
-        socket.create_server(("127.64.0.1", 443)).close()
-    except OSError as error:
-        pytest.skip(f"nobody may listen at port 443 of a Service here: {error}")
+    if (reason := why_nobody_listens()) is not None:
+        pytest.skip(reason)
     cluster.apply(seed(scene))
     controller = Controller(home, sealgate, tmp_path)
     controller.start()
     try:
-        done = run([*INSTALL, "--apply", "--kubeconfig", str(api_server.kubeconfig)], environ={"HOME": str(tmp_path)})
-        assert done.exit_code == 0, (done.stderr, controller.failure, controller.said())
+        done = command(sealgate, api_server)(*INSTALL, "--apply", "--kubeconfig", api_server.kubeconfig, timeout=100)
+        assert done.returncode == 0, (done.stderr, controller.failure, controller.said())
         controller.join(60)
         assert not controller.registered_early
         assert done.stderr.index("applied Deployment sealgate") < done.stderr.index("registered Mutating")
@@ -199,9 +137,7 @@ def test_apply_registers_when_the_replicas_are_ready_and_uninstall_takes_all_of_
             assert home.kubectl("get", kind, "sealgate").returncode != 0
         until(lambda: cluster.create(workload("Pod", "later", evil)).returncode == 0)
     finally:
-        if controller.process is not None:
-            controller.process.terminate()
-            controller.process.communicate(timeout=30)
+        controller.stop()
 
 
 def test_apply_registers_nothing_when_the_replicas_do_not_become_ready(api_server, home, monkeypatch, tmp_path):

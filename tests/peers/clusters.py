@@ -48,8 +48,9 @@ class ApiServer:
         return found
 
     def namespace(self, name: str) -> None:
-        """Make a namespace, with the label that API servers from 1.21 on set themselves."""
-        self.kubectl("create", "namespace", name)
+        """See that a namespace is there, with the label that API servers from 1.21 on set themselves."""
+        if self.kubectl("get", "namespace", name, check=False).returncode:
+            self.kubectl("create", "namespace", name)
         self.kubectl("label", "namespace", name, f"kubernetes.io/metadata.name={name}", "--overwrite")
 
     def kubectl(self, *args, check: bool = True, input=None) -> subprocess.CompletedProcess[str]:

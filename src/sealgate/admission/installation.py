@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sealgate.admission import definitions, issuing, manifests
 from sealgate.errors import ClusterUnavailableError
-from sealgate.kubernetes.resource import NAMESPACE, SECRET, SERVICE_ACCOUNT, Resource
+from sealgate.kubernetes.resource import CONFIG_MAP, NAMESPACE, SECRET, SERVICE_ACCOUNT, Resource
 from sealgate.transport import flow
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ RESOURCES = {
         Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
         Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False),
         SECRET,
+        CONFIG_MAP,
         SERVICE_ACCOUNT,
         NAMESPACE,
         DEFINITION,

@@ -10,11 +10,13 @@ Sources: Kubernetes, "Dynamic Admission Control", "Pod Security Standards" (rest
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import Any, NamedTuple
 
 from sealgate.admission import definitions
 from sealgate.errors import SealgateError, UsageError
 from sealgate.oci import reference
+from sealgate.trust import root as roots
 
 NAME = "sealgate"
 OWN_SECRET = "sealgate-serving"  # noqa: S105 - the name of a Secret
@@ -23,6 +25,7 @@ TLS_SECRET = "sealgate-tls"  # noqa: S105 - the name of a Secret
 PORT = 8443
 _PROTOCOL = "TCP"
 """Said though it is the default: a port's key in server-side apply, which older API servers want to see."""
+_ROOT_FILE = "trusted_root.json"
 _LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/managed-by": NAME}
 _WORKLOADS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -71,6 +74,10 @@ class Options(NamedTuple):
     ca_bundle: bytes = b""
     cert_manager: str | None = None
     pull_secrets: bool = False
+    serve: tuple[str, ...] = ()
+    """Further words for `admission serve`."""
+    trusted_root: bytes = b""
+    """Whom to believe where policies do not say it; goes into a ConfigMap."""
 
     @property
     def own_certificate(self) -> bool:
@@ -92,6 +99,11 @@ def check(options: Options) -> None:
         raise UsageError("one replica stops the cluster when its node does", hint="--replicas 3")
     if options.ca_bundle and b"-----BEGIN CERTIFICATE-----" not in options.ca_bundle:
         raise UsageError("--ca-bundle holds no certificate in PEM")
+    if options.trusted_root:
+        try:
+            roots.parse(options.trusted_root)
+        except SealgateError as error:
+            raise UsageError(f"--trusted-root: {error.message}") from error
     if not 2 <= options.seconds <= 30:
         raise UsageError("--webhook-timeout is from 2 to 30 seconds")
 
@@ -104,6 +116,7 @@ def before(options: Options) -> list[dict[str, Any]]:
         _namespace(options),
         _account(options),
         *([_own_secret(options)] if options.own_certificate else []),
+        *([_trust(options)] if options.trusted_root else []),
         *_roles(options),
         _deployment(options),
         _budget(options),
@@ -144,6 +157,11 @@ def _account(options: Options) -> dict[str, Any]:
 def _own_secret(options: Options) -> dict[str, Any]:
     """Empty, and not touched by another apply: the webhook writes it, and needs no right to create any."""
     return {"apiVersion": "v1", "kind": "Secret", "metadata": _meta(options, OWN_SECRET), "type": "Opaque"}
+
+
+def _trust(options: Options) -> dict[str, Any]:
+    data = {_ROOT_FILE: options.trusted_root.decode()}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta(options), "data": data}
 
 
 def _roles(options: Options) -> list[dict[str, Any]]:
@@ -201,6 +219,16 @@ def _deployment(options: Options) -> dict[str, Any]:
     ]  # fmt: skip
     if options.pull_secrets:
         arguments.append("--pull-secrets")
+    arguments += options.serve
+    mounts = [tmp] if own else [{"name": "tls", "mountPath": "/tls", "readOnly": True}, tmp]
+    volumes: list[dict[str, Any]] = [] if own else [{"name": "tls", "secret": {"secretName": TLS_SECRET}}]
+    metadata: dict[str, Any] = {"labels": dict(_LABELS)}
+    if options.trusted_root:
+        arguments += ["--trusted-root", f"/trust/{_ROOT_FILE}"]
+        mounts.append({"name": "trust", "mountPath": "/trust", "readOnly": True})
+        volumes.append({"name": "trust", "configMap": {"name": NAME}})
+        # It is read once: another one makes other Pods.
+        metadata["annotations"] = {"sealgate.dev/trusted-root": hashlib.sha256(options.trusted_root).hexdigest()}
     probe = {"scheme": "HTTPS", "port": PORT}
     container = {
         "name": NAME,
@@ -214,7 +242,7 @@ def _deployment(options: Options) -> dict[str, Any]:
         "securityContext": {
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [tmp] if own else [{"name": "tls", "mountPath": "/tls", "readOnly": True}, tmp],
+        "volumeMounts": mounts,
     }  # fmt: skip
     pod = {
         "serviceAccountName": NAME,
@@ -229,10 +257,7 @@ def _deployment(options: Options) -> dict[str, Any]:
             }
         ],
         "containers": [container],
-        "volumes": [
-            *([] if own else [{"name": "tls", "secret": {"secretName": TLS_SECRET}}]),
-            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
-        ],
+        "volumes": [*volumes, {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
     }  # fmt: skip
     return {
         "apiVersion": "apps/v1",
@@ -242,7 +267,7 @@ def _deployment(options: Options) -> dict[str, Any]:
             "replicas": options.replicas,
             "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "selector": {"matchLabels": selector},
-            "template": {"metadata": {"labels": dict(_LABELS)}, "spec": pod},
+            "template": {"metadata": metadata, "spec": pod},
         },
     }
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from sealgate.kubernetes.client import Cluster
 
 
+_MOST_SECONDS = 10**9
+
+
 def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The three commands and their options."""
     install = commands.add_parser(
@@ -71,6 +74,27 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--pull-secrets",
         help="let it read the pull secrets of all namespaces (RBAC for Secrets and ServiceAccounts)",
     )
+    serve = install.add_argument_group("what it is started with (see `sealgate admission serve`)")
+    serve.add_argument(
+        "--mutate", choices=("pods", "all"), help="write digests into Pods alone, or into templates too (all)"
+    )
+    serve.add_argument(
+        "--no-match", choices=("allow", "warn", "deny"),
+        help="what becomes of an image that no policy is about (each dialect's own default)",
+    )  # fmt: skip
+    serve.add_argument(
+        "--tlog",
+        choices=("auto", "require", "ignore"),
+        help="whether policies ask for entries of a transparency log (auto)",
+    )
+    serve.add_argument(
+        "--known-good", type=int, metavar="SECONDS",
+        help="while a registry cannot be asked, go on believing what was verified by digest that long ago (0: do not)",
+    )  # fmt: skip
+    serve.add_argument(
+        "--trusted-root", metavar="FILE",
+        help="whom to believe where a policy does not bring its own: a trusted root, kept in a ConfigMap",
+    )  # fmt: skip
     add_flag(install, "--apply", help="put the objects into the cluster, in place of printing them")
 
 
@@ -151,8 +175,32 @@ def _options(arguments: argparse.Namespace, context: Context) -> Options:
     return Options(
         image=arguments.image, namespace=arguments.install_namespace, replicas=arguments.replicas,
         exempt=tuple(arguments.exempt_namespace), seconds=arguments.webhook_timeout, ca_bundle=bundle,
-        cert_manager=arguments.cert_manager, pull_secrets=arguments.pull_secrets,
+        cert_manager=arguments.cert_manager, pull_secrets=arguments.pull_secrets, serve=_serve(arguments),
+        trusted_root=_root(arguments, context),
     )  # fmt: skip
+
+
+def _serve(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The words for `admission serve`."""
+    words = (
+        ("--mutate", arguments.mutate), ("--no-match", arguments.no_match), ("--tlog", arguments.tlog),
+        ("--known-good", arguments.known_good),
+    )  # fmt: skip
+    if arguments.known_good is not None and not 0 <= arguments.known_good <= _MOST_SECONDS:
+        raise UsageError("--known-good is a number of seconds")
+    return tuple(word for name, value in words if value is not None for word in (name, str(value)))
+
+
+def _root(arguments: argparse.Namespace, context: Context) -> bytes:
+    from sealgate import limits
+    from sealgate.cli.gating import read_file
+
+    if arguments.trusted_root is None:
+        return b""
+    found = read_file(arguments.trusted_root, context, limit=limits.CONFIG_FILE_BYTES)
+    if not found:
+        raise UsageError("--trusted-root is empty")
+    return found
 
 
 def _yaml(documents: list[dict[str, Any]]) -> str:
