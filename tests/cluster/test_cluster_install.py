@@ -51,7 +51,7 @@ def test_what_is_printed_is_accepted_and_nothing_in_it_is_unknown(
         admitted(home.kubectl("apply", "--dry-run=server", "--validate=true", "-f", "-", given=each))
 
 
-def test_what_kubectl_applies_fails_closed_and_wedges_nothing_that_is_left_out(
+def test_K12_K23_what_kubectl_applies_fails_closed_and_wedges_nothing_that_is_left_out(
     api_server, cluster, home, sealgate, scene
 ):
     """With no webhook there yet: its own namespace and the exempt ones go on, others wait, nothing slips through."""

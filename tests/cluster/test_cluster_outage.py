@@ -12,7 +12,7 @@ def closed(done) -> None:
     assert "sealgate.dev" in done.stderr
 
 
-def test_nothing_slips_through_while_the_webhook_is_away(cluster, webhook, scene):
+def test_K12_nothing_slips_through_while_the_webhook_is_away(cluster, webhook, scene):
     cluster.apply(seed(scene))
     found = webhook()
     with found.registered():
@@ -36,7 +36,9 @@ def test_nothing_slips_through_while_the_webhook_is_away(cluster, webhook, scene
         refused(cluster.create(workload("Pod", "unsigned", found.evil))).names(found.evil, SEED_RULE, "[no-signature]")
 
 
-def test_a_webhook_that_starts_when_the_policy_is_broken_admits_nothing_that_it_may_be_about(cluster, webhook, scene):
+def test_X13_a_webhook_that_starts_when_the_policy_is_broken_admits_nothing_that_it_may_be_about(
+    cluster, webhook, scene
+):
     policy = seed(scene)
     cluster.apply(policy)
     found = webhook()
@@ -54,7 +56,7 @@ def test_a_webhook_that_starts_when_the_policy_is_broken_admits_nothing_that_it_
         refused(cluster.create(workload("Pod", "unsigned", found.evil))).names("[no-signature]")
 
 
-def test_exempt_namespaces_and_that_of_the_webhook_go_on_without_it(cluster, webhook, scene, api_server):
+def test_K11_K23_W25_exempt_namespaces_and_that_of_the_webhook_go_on_without_it(cluster, webhook, scene, api_server):
     """By name alone: a label of an object, or one of a namespace that anybody can set, opens nothing (W25)."""
     own = type(cluster)(api_server, "sealgate")
     api_server.namespace("sealgate")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from cluster.place import SEED_RULE, admitted, refused, seed, workload
@@ -26,7 +28,7 @@ def versions(cluster, kind: str) -> list[str | None]:
     return [each for each in ("batch/v1", "batch/v1beta1") if f"{each}/cronjobs" in cluster.server.resources]
 
 
-def test_every_kind_is_created_with_the_digest_that_was_verified_or_refused_with_the_reason(cluster, guard):
+def test_K05_K14_every_kind_is_created_with_the_digest_that_was_verified_or_refused_with_the_reason(cluster, guard):
     for kind in KINDS:
         found = versions(cluster, kind)
         assert found
@@ -38,7 +40,7 @@ def test_every_kind_is_created_with_the_digest_that_was_verified_or_refused_with
             assert cluster.kubectl("get", kind, f"bad-{number}").returncode != 0
 
 
-def test_debug_containers_are_judged(cluster, guard):
+def test_K01_K04_debug_containers_are_judged(cluster, guard):
     admitted(cluster.create(workload("Pod", "good", guard.scene.tag)))
     refused(debug(cluster, guard.evil)).names(guard.evil, "ephemeralContainers[0].image", *REASONS)
     assert "ephemeralContainers" not in cluster.get("pod", "good")["spec"]
@@ -59,7 +61,7 @@ def debug(cluster, image: str):
     return cluster.kubectl("replace", "--raw", path, "-f", "-", given=document)
 
 
-def test_what_stands_unchanged_is_admitted_with_a_warning_and_what_changes_is_judged(cluster, guard):
+def test_K09_K10_what_stands_unchanged_is_admitted_with_a_warning_and_what_changes_is_judged(cluster, guard):
     admitted(cluster.create(workload("Pod", "good", guard.scene.tag)))
     admitted(cluster.create(workload("Deployment", "web", guard.scene.tag)))
     before = guard.metric('sealgate_images_total{state="unchanged"}')
@@ -74,7 +76,21 @@ def test_what_stands_unchanged_is_admitted_with_a_warning_and_what_changes_is_ju
     admitted(cluster.kubectl("delete", "pod", "good", "--force", "--grace-period=0"))
 
 
-def test_what_was_there_before_the_webhook_may_change_but_not_its_image(cluster, webhook, scene):
+def test_K07_K08_neither_scaling_down_nor_a_deletion_mark_lets_another_image_in(cluster, guard):
+    admitted(cluster.create(workload("Deployment", "web", guard.scene.tag)))
+    change = {"spec": {"replicas": 0, "template": {"spec": {"containers": [{"name": "c", "image": guard.evil}]}}}}
+    refused(cluster.kubectl("patch", "deployment", "web", "-p", json.dumps(change))).names(guard.evil, *REASONS)
+    pod = workload("Pod", "held", guard.scene.tag)
+    pod["metadata"]["finalizers"] = ["tests.example/held"]
+    admitted(cluster.create(pod))
+    admitted(cluster.kubectl("delete", "pod", "held", "--force", "--grace-period=0", "--wait=false"))
+    assert "deletionTimestamp" in cluster.get("pod", "held")["metadata"]
+    refused(cluster.kubectl("set", "image", "pod/held", f"c={guard.evil}")).names(guard.evil, *REASONS)
+    admitted(cluster.kubectl("patch", "pod", "held", "--type=merge", "-p", '{"metadata": {"finalizers": null}}'))
+    assert cluster.kubectl("get", "pod", "held").returncode != 0
+
+
+def test_K10_what_was_there_before_the_webhook_may_change_but_not_its_image(cluster, webhook, scene):
     cluster.apply(seed(scene))
     evil = scene.tag.removesuffix(":v1") + ":evil"
     admitted(cluster.create(workload("Deployment", "old", evil)))
@@ -86,7 +102,7 @@ def test_what_was_there_before_the_webhook_may_change_but_not_its_image(cluster,
         refused(cluster.kubectl("set", "image", "deployment/old", f"c={evil}")).names(evil, *REASONS)
 
 
-def test_a_dry_run_is_judged_and_leaves_nothing_behind(cluster, guard):
+def test_K20_a_dry_run_is_judged_and_leaves_nothing_behind(cluster, guard):
     refused(cluster.create(workload("Pod", "bad", guard.evil), "--dry-run=server")).names(guard.evil, *REASONS)
     done = cluster.create(workload("Pod", "good", guard.scene.tag), "--dry-run=server", "-o", "yaml")
     admitted(done)
@@ -113,7 +129,7 @@ def test_with_mutate_pods_templates_keep_their_tags_and_pods_get_their_digests(c
         refused(cluster.create(workload("Pod", "bad", found.evil))).names(found.evil, *REASONS)
 
 
-def test_without_mutate_a_pod_needs_the_digest_that_it_names_itself(cluster, webhook, scene):
+def test_K13_without_mutate_a_pod_needs_the_digest_that_it_names_itself(cluster, webhook, scene):
     cluster.apply(seed(scene))
     found = webhook()
     with found.registered("/validate"):

@@ -105,6 +105,7 @@ def _cluster(server, sealgate, folder):
     (folder / "bin" / "sealgate").write_text(f'#!/bin/sh\nexec {shlex.join(words(server))} "$@"\n')
     (folder / "bin" / "sealgate").chmod(0o755)
     (folder / "controller").mkdir()
+    server.namespace("sealgate")  # before 1.21 nobody else gives it its label
     controller = Controller(home, sealgate, folder / "controller")
     controller.start()
     try:

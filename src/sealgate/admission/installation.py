@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sealgate.admission import definitions, issuing, manifests
-from sealgate.errors import ClusterUnavailableError
+from sealgate.errors import ClusterUnavailableError, UsageError
 from sealgate.kubernetes.resource import CONFIG_MAP, NAMESPACE, SECRET, SERVICE_ACCOUNT, Resource
 from sealgate.transport import flow
 
@@ -55,9 +55,13 @@ RESOURCES = {
 
 
 async def install(client: Client, options: Options, *, say: Callable[[str], object], seconds: float = 150.0) -> None:
-    """Apply everything, wait for all replicas, register. Raises `ClusterUnavailableError` when they do not become ready."""
+    """Apply everything, wait for all replicas, register. Raises `ClusterUnavailableError` when they do not become ready, and
+    `UsageError` for an API server that does not label namespaces: the webhook's own would not be left out (K23).
+    """
     for document in manifests.before(options):
-        await _apply(client, document)
+        found = await _apply(client, document)
+        if document["kind"] == NAMESPACE.kind:
+            _check_label(found, options.namespace)
         say(f"applied {document['kind']} {document['metadata']['name']}")
     end = await flow.now() + seconds
     while not await _is_ready(client, options):
@@ -99,10 +103,18 @@ async def remove(client: Client, *, namespace: str) -> list[str]:
     return gone
 
 
-async def _apply(client: Client, document: dict[str, Any]) -> None:
+def _check_label(namespace: dict[str, Any], name: str) -> None:
+    if (namespace["metadata"].get("labels") or {}).get(manifests.NAME_LABEL) != name:
+        raise UsageError(
+            f"this API server does not label the namespace {name} with its name ({manifests.NAME_LABEL}), so it cannot be left out",
+            hint="Kubernetes 1.22 or newer does",
+        )
+
+
+async def _apply(client: Client, document: dict[str, Any]) -> dict[str, Any]:
     resource = RESOURCES[document["kind"]]
     metadata = document["metadata"]
-    await client.apply(resource, metadata.get("namespace"), metadata["name"], document, force=True)
+    return await client.apply(resource, metadata.get("namespace"), metadata["name"], document, force=True)
 
 
 async def _is_ready(client: Client, options: Options) -> bool:

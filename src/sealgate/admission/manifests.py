@@ -22,6 +22,8 @@ NAME = "sealgate"
 OWN_SECRET = "sealgate-serving"  # noqa: S105 - the name of a Secret
 """Where the webhook keeps the certificate that it makes itself."""
 TLS_SECRET = "sealgate-tls"  # noqa: S105 - the name of a Secret
+NAME_LABEL = "kubernetes.io/metadata.name"
+"""A namespace's name as a label, which the API server sets itself and nobody can change (Kubernetes 1.22)."""
 PORT = 8443
 _PROTOCOL = "TCP"
 """Said though it is the default: a port's key in server-side apply, which older API servers want to see."""
@@ -303,7 +305,7 @@ def _configuration(options: Options, kind: str, bundle: bytes) -> dict[str, Any]
         "timeoutSeconds": options.seconds,
         "namespaceSelector": {
             "matchExpressions": [
-                {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": sorted({options.namespace, *options.exempt})}
+                {"key": NAME_LABEL, "operator": "NotIn", "values": sorted({options.namespace, *options.exempt})}
             ]
         },
         "rules": [
