@@ -73,13 +73,13 @@ class Options(NamedTuple):
     exempt: tuple[str, ...] = ()
     """Namespaces that never reach the webhook, by name."""
     seconds: int = 10
-    ca_bundle: bytes = b""
-    cert_manager: str | None = None
-    pull_secrets: bool = False
     serve: tuple[str, ...] = ()
     """Further words for `admission serve`."""
     trusted_root: bytes = b""
     """Whom to believe where policies do not say it; goes into a ConfigMap."""
+    ca_bundle: bytes = b""
+    cert_manager: str | None = None
+    pull_secrets: bool = False
 
     @property
     def own_certificate(self) -> bool:
@@ -213,24 +213,21 @@ def _deployment(options: Options) -> dict[str, Any]:
     selector = {"app.kubernetes.io/name": NAME}
     own = options.own_certificate
     tmp: dict[str, Any] = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - in the container
+    mounts = [tmp] if own else [{"name": "tls", "mountPath": "/tls", "readOnly": True}, tmp]
+    volumes: list[dict[str, Any]] = [] if own else [{"name": "tls", "secret": {"secretName": TLS_SECRET}}]
+    trust: tuple[str, ...] = ()
+    if options.trusted_root:
+        trust = ("--trusted-root", f"/trust/{_ROOT_FILE}")
+        mounts.append({"name": "trust", "mountPath": "/trust", "readOnly": True})
+        volumes.append({"name": "trust", "configMap": {"name": NAME}})
     arguments = [
         "admission", "serve", "--policies", "cluster:", "--policy-namespace", options.namespace, "--listen", f"0.0.0.0:{PORT}",
         *(("--tls-secret", f"{options.namespace}/{OWN_SECRET}") if own else ("--tls-cert", "/tls/tls.crt", "--tls-key", "/tls/tls.key")),
         "--drain", "10", "--review-timeout", str(options.seconds),
-        "--own-image", f"{options.namespace}@{reference.parse(options.image).digest}",
+        "--own-image", f"{options.namespace}@{reference.parse(options.image).digest}", *options.serve, *trust,
     ]  # fmt: skip
     if options.pull_secrets:
         arguments.append("--pull-secrets")
-    arguments += options.serve
-    mounts = [tmp] if own else [{"name": "tls", "mountPath": "/tls", "readOnly": True}, tmp]
-    volumes: list[dict[str, Any]] = [] if own else [{"name": "tls", "secret": {"secretName": TLS_SECRET}}]
-    metadata: dict[str, Any] = {"labels": dict(_LABELS)}
-    if options.trusted_root:
-        arguments += ["--trusted-root", f"/trust/{_ROOT_FILE}"]
-        mounts.append({"name": "trust", "mountPath": "/trust", "readOnly": True})
-        volumes.append({"name": "trust", "configMap": {"name": NAME}})
-        # It is read once: another one makes other Pods.
-        metadata["annotations"] = {"sealgate.dev/trusted-root": hashlib.sha256(options.trusted_root).hexdigest()}
     probe = {"scheme": "HTTPS", "port": PORT}
     container = {
         "name": NAME,
@@ -261,7 +258,7 @@ def _deployment(options: Options) -> dict[str, Any]:
         "containers": [container],
         "volumes": [*volumes, {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
     }  # fmt: skip
-    return {
+    found: dict[str, Any] = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": _meta(options),
@@ -269,9 +266,13 @@ def _deployment(options: Options) -> dict[str, Any]:
             "replicas": options.replicas,
             "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "selector": {"matchLabels": selector},
-            "template": {"metadata": metadata, "spec": pod},
+            "template": {"metadata": {"labels": dict(_LABELS)}, "spec": pod},
         },
     }
+    if options.trusted_root:  # it is read once: another one makes other Pods
+        digest = hashlib.sha256(options.trusted_root).hexdigest()
+        found["spec"]["template"]["metadata"]["annotations"] = {"sealgate.dev/trusted-root": digest}
+    return found
 
 
 def _budget(options: Options) -> dict[str, Any]:

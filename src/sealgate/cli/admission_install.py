@@ -58,22 +58,6 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     install.add_argument(
         "--webhook-timeout", type=int, default=10, metavar="SECONDS", help="how long the API server waits: 2 to 30 (10)"
     )
-    install.add_argument(
-        "--ca-bundle",
-        metavar="FILE",
-        help="the authorities (PEM) of a serving certificate that somebody else writes into the Secret sealgate-tls; without "
-        "this and --cert-manager, the webhook makes and renews its own",
-    )
-    install.add_argument(
-        "--cert-manager",
-        metavar="NAMESPACE/NAME",
-        help="the Certificate of cert-manager that writes the Secret sealgate-tls",
-    )
-    add_flag(
-        install,
-        "--pull-secrets",
-        help="let it read the pull secrets of all namespaces (RBAC for Secrets and ServiceAccounts)",
-    )
     serve = install.add_argument_group("what it is started with (see `sealgate admission serve`)")
     serve.add_argument(
         "--mutate", choices=("pods", "all"), help="write digests into Pods alone, or into templates too (all)"
@@ -95,6 +79,22 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--trusted-root", metavar="FILE",
         help="whom to believe where a policy does not bring its own: a trusted root, kept in a ConfigMap",
     )  # fmt: skip
+    install.add_argument(
+        "--ca-bundle",
+        metavar="FILE",
+        help="the authorities (PEM) of a serving certificate that somebody else writes into the Secret sealgate-tls; without "
+        "this and --cert-manager, the webhook makes and renews its own",
+    )
+    install.add_argument(
+        "--cert-manager",
+        metavar="NAMESPACE/NAME",
+        help="the Certificate of cert-manager that writes the Secret sealgate-tls",
+    )
+    add_flag(
+        install,
+        "--pull-secrets",
+        help="let it read the pull secrets of all namespaces (RBAC for Secrets and ServiceAccounts)",
+    )
     add_flag(install, "--apply", help="put the objects into the cluster, in place of printing them")
 
 
@@ -160,26 +160,6 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _options(arguments: argparse.Namespace, context: Context) -> Options:
-    from sealgate import limits
-    from sealgate.admission.manifests import Options
-    from sealgate.cli.gating import read_file
-
-    if arguments.image is None:
-        raise UsageError("--image is missing", hint="`sealgate admission image` makes it; NAME@sha256:…")
-    bundle = read_file(arguments.ca_bundle, context, limit=limits.CONFIG_FILE_BYTES) if arguments.ca_bundle else b""
-    if arguments.ca_bundle and not bundle:
-        raise UsageError("--ca-bundle holds no certificate in PEM")
-    if bundle and arguments.cert_manager:
-        raise UsageError("--ca-bundle and --cert-manager exclude each other")
-    return Options(
-        image=arguments.image, namespace=arguments.install_namespace, replicas=arguments.replicas,
-        exempt=tuple(arguments.exempt_namespace), seconds=arguments.webhook_timeout, ca_bundle=bundle,
-        cert_manager=arguments.cert_manager, pull_secrets=arguments.pull_secrets, serve=_serve(arguments),
-        trusted_root=_root(arguments, context),
-    )  # fmt: skip
-
-
 def _serve(arguments: argparse.Namespace) -> tuple[str, ...]:
     """The words for `admission serve`."""
     words = (
@@ -201,6 +181,26 @@ def _root(arguments: argparse.Namespace, context: Context) -> bytes:
     if not found:
         raise UsageError("--trusted-root is empty")
     return found
+
+
+def _options(arguments: argparse.Namespace, context: Context) -> Options:
+    from sealgate import limits
+    from sealgate.admission.manifests import Options
+    from sealgate.cli.gating import read_file
+
+    if arguments.image is None:
+        raise UsageError("--image is missing", hint="`sealgate admission image` makes it; NAME@sha256:…")
+    bundle = read_file(arguments.ca_bundle, context, limit=limits.CONFIG_FILE_BYTES) if arguments.ca_bundle else b""
+    if arguments.ca_bundle and not bundle:
+        raise UsageError("--ca-bundle holds no certificate in PEM")
+    if bundle and arguments.cert_manager:
+        raise UsageError("--ca-bundle and --cert-manager exclude each other")
+    return Options(
+        serve=_serve(arguments), trusted_root=_root(arguments, context),
+        image=arguments.image, namespace=arguments.install_namespace, replicas=arguments.replicas,
+        exempt=tuple(arguments.exempt_namespace), seconds=arguments.webhook_timeout, ca_bundle=bundle,
+        cert_manager=arguments.cert_manager, pull_secrets=arguments.pull_secrets,
+    )  # fmt: skip
 
 
 def _yaml(documents: list[dict[str, Any]]) -> str:
