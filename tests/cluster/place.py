@@ -10,6 +10,7 @@ import signal
 import ssl
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -218,12 +219,16 @@ class Webhook:
 
     def ask(self, path: str) -> str:
         """What it says at /readyz or /metrics."""
+        return self._open(path).decode()
+
+    def _open(self, path: str, body: bytes | None = None) -> bytes:
         context = ssl.create_default_context(cafile=str(self._authority.certificate))
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
-        with opener.open(f"https://{self._address}{path}", timeout=20) as answer:
-            return answer.read().decode()
+        request = urllib.request.Request(f"https://{self._address}{path}", body, {"Content-Type": "application/json"})
+        with opener.open(request, timeout=20) as answer:
+            return answer.read()
 
     def metric(self, series: str) -> float:
         """The value of a series, written as it stands; 0 when it is not there."""
@@ -237,9 +242,17 @@ class Webhook:
         """What it logged since it was started last."""
         return [json.loads(line) for line in (self._folder / f"log-{self._starts}").read_text("utf-8").splitlines()]
 
-    def registration(self, *paths: str, exempt: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    def post(self, path: str, body: bytes) -> int:
+        """The status of what a stranger posts."""
+        try:
+            self._open(path, body)
+        except urllib.error.HTTPError as error:
+            return error.code
+        return 200
+
+    def registration(self, *paths: str, **options: Any) -> list[dict[str, Any]]:
         """The configurations as they are installed, but for the address: there is no network of pods."""
-        options = OPTIONS._replace(ca_bundle=self._authority.certificate.read_bytes(), exempt=exempt)
+        options = OPTIONS._replace(ca_bundle=self._authority.certificate.read_bytes(), **options)
         found = manifests.registration(options)
         for each in found:
             for hook in each["webhooks"]:
@@ -249,9 +262,9 @@ class Webhook:
         return [each for each in found if not paths or each["webhooks"][0]["clientConfig"]["url"].endswith(paths)]
 
     @contextlib.contextmanager
-    def registered(self, *paths: str, exempt: tuple[str, ...] = ()) -> Iterator[None]:
-        """Registered, from when the API server asks it until it asks it no more."""
-        documents = self.registration(*paths, exempt=exempt)
+    def registered(self, *paths: str, **options: Any) -> Iterator[None]:
+        """Registered, from when the API server asks it until it asks it no more. `options`: of `manifests.Options`."""
+        documents = self.registration(*paths, **options)
         try:
             for each in reversed(documents):  # first the one that is asked last, so that each can be seen to be asked
                 self.cluster.apply(each)

@@ -22,12 +22,15 @@ from peers.certificates import Authority
 from peers.programs import Program, require
 
 _SECONDS = 90
+NAME = "kube-apiserver"
+"""Of the client that asks webhooks."""
 
 
 class ApiServer:
     """A running API server; `kubeconfig` is that of an administrator."""
 
     def __init__(self, port: int, kubeconfig: Path, kubectl: Program, version: str, ca: Path) -> None:
+        """`ca`: of its own certificate, and of the one that it shows webhooks (`NAME`)."""
         self.port = port
         self.kubeconfig = kubeconfig
         self.version = version
@@ -120,6 +123,7 @@ def api_server(tmp_path_factory, kubectl) -> Iterator[ApiServer]:
                     "--service-account-issuer=https://kubernetes.default.svc", "--token-auth-file", tokens,
                     "--authorization-mode=RBAC", f"--service-cluster-ip-range={_loopback(port)}", "--allow-privileged=true",
                     "--disable-admission-plugins=ServiceAccount", "--cert-dir", folder / "certs", *_gates(program),
+                    "--admission-control-config-file", _shown_to_webhooks(folder, authority),
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, start_new_session=True,
             )
@@ -164,6 +168,24 @@ def api_server(tmp_path_factory, kubectl) -> Iterator[ApiServer]:
                 process.kill()
                 process.wait(20)
         log.close()
+
+
+def _shown_to_webhooks(folder: Path, authority: Authority) -> Path:
+    """The configuration with which it shows webhooks a client certificate ("Dynamic Admission Control")."""
+    shown = authority.issue(NAME, client=True)
+    user = {"client-certificate": str(shown.certificate), "client-key": str(shown.key)}
+    kubeconfig = folder / "webhooks.json"
+    kubeconfig.write_text(
+        json.dumps({"apiVersion": "v1", "kind": "Config", "users": [{"name": "*", "user": user}]}), encoding="utf-8"
+    )
+    version = "apiserver.config.k8s.io/v1"
+    inner = {"apiVersion": version, "kind": "WebhookAdmissionConfiguration", "kubeConfigFile": str(kubeconfig)}
+    plugins = [{"name": f"{each}AdmissionWebhook", "configuration": inner} for each in ("Mutating", "Validating")]
+    path = folder / "admission.json"
+    path.write_text(
+        json.dumps({"apiVersion": version, "kind": "AdmissionConfiguration", "plugins": plugins}), encoding="utf-8"
+    )
+    return path
 
 
 def _loopback(port: int) -> str:
