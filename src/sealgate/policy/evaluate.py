@@ -103,6 +103,7 @@ class Index:
         self._rules: dict[Dialect, list[Rule]] = {}
         for rule in policies.rules:
             self._rules.setdefault(rule.dialect, []).append(rule)
+        self._places = {dialect: {rule.namespace for rule in rules} for dialect, rules in self._rules.items()}
         for dialect, rules in self._rules.items():
             self._images[dialect] = patterns.PatternSet(
                 [[patterns.expression(each, dialect) for each in rule.images] for rule in rules]
@@ -122,12 +123,8 @@ class Index:
 
         A policy of another namespace decides nothing here, nor does its dialect: no tenant shuts others out.
         """
-        here = tuple(
-            dialect
-            for dialect, rules in self._rules.items()
-            if any(rule.namespace in {None, namespace} for rule in rules)
-        )
-        return here or tuple(self._rules)
+        here = tuple(each for each, places in self._places.items() if None in places or namespace in places)
+        return here or tuple(self._places)
 
     def attestors(self, rule: Rule) -> tuple[Attestor, ...]:
         """Every attestor of a rule of these policies (with whatever action), each identity once."""
