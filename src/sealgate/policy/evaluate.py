@@ -103,7 +103,6 @@ class Index:
         self._rules: dict[Dialect, list[Rule]] = {}
         for rule in policies.rules:
             self._rules.setdefault(rule.dialect, []).append(rule)
-        self._places = {dialect: {rule.namespace for rule in rules} for dialect, rules in self._rules.items()}
         for dialect, rules in self._rules.items():
             self._images[dialect] = patterns.PatternSet(
                 [[patterns.expression(each, dialect) for each in rule.images] for rule in rules]
@@ -111,6 +110,7 @@ class Index:
             self._skips[dialect] = patterns.PatternSet(
                 [[patterns.expression(each, dialect, excuse=True) for each in rule.skip] for rule in rules]
             )
+        self._places = {dialect: {rule.namespace for rule in rules} for dialect, rules in self._rules.items()}
         self._exempt: dict[Dialect, patterns.PatternSet] = {
             dialect: patterns.PatternSet([_exempted_images(each, dialect) for each in policies.exemptions])
             for dialect in dict.fromkeys(each.dialect for each in policies.exemptions)
