@@ -158,6 +158,33 @@ def test_X13_the_cluster_is_told_which_policy_cannot_be_read(fake, start, key):
     assert "spec.rules is empty [policy-invalid]" in event["message"]
 
 
+def test_a_policy_that_the_cluster_hears_of_is_in_force_already(fake, start, key):
+    from sealgate.transport import flow
+
+    class Listener:
+        """Looks at what is in force in the moment in which the cluster is told."""
+
+        def __init__(self) -> None:
+            self.standing: ClusterStanding | None = None
+            self.seen: list[set[str]] = []
+
+        def set(self, states) -> None:
+            if self.standing is not None:
+                assert {state.name for state in states.values()} == set(rules(self.standing))
+                self.seen.append(set(rules(self.standing)))
+
+        async def run(self) -> None:
+            await flow.sleep(3600)
+
+    listener = Listener()
+    listener.standing = start(reporter=lambda _: listener)
+    fake.put(CLUSTER_POLICIES, policy("one", key))
+    until(listener.standing, lambda: {"one"} in listener.seen)
+    fake.drop(CLUSTER_POLICIES, "one")
+    until(listener.standing, lambda: listener.seen[-1] == set())
+    assert listener.standing.broken is None
+
+
 @pytest.mark.parametrize(("namespace", "where", "good"), [(None, "kube-system", "home"), ("team", "home", "team")])
 def test_P23_X12_secrets_of_other_namespaces_are_never_asked_for(fake, start, key, namespace, where, good):
     path = POLICIES if namespace else CLUSTER_POLICIES

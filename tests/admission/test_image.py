@@ -70,6 +70,16 @@ def test_the_same_files_give_the_same_digest(layout, tmp_path):
     assert image.write(str(tmp_path / "again")) == layout[1]
 
 
+def test_the_command_writes_it_and_says_its_digest(layout, sealgate, tmp_path):
+    done = sealgate("admission", "image", tmp_path / "again", "--tag", "v1", check=True)
+    assert done.stdout.strip() == layout[1]
+    [described] = json.loads((tmp_path / "again" / "index.json").read_text(encoding="utf-8"))["manifests"]
+    assert described["digest"] == layout[1]
+    assert described["annotations"]["org.opencontainers.image.ref.name"] == "v1"
+    done = sealgate("admission", "image", tmp_path / "again")
+    assert (done.returncode, "is not empty" in done.stderr) == (2, True)
+
+
 def test_sealgate_signs_it(layout, sealgate, tmp_path):
     folder = shutil.copytree(layout[0], tmp_path / "copy")
     sealgate("generate-key-pair", cwd=tmp_path, check=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
 from sealgate.admission import manifests
 from sealgate.admission.manifests import Options
+from sealgate.cli.__main__ import parser
 from sealgate.errors import UsageError
 
 DIGEST = "sha256:" + "a" * 64
@@ -74,6 +77,13 @@ def test_the_pod_is_restricted():
     assert any(each["kind"] == "PodDisruptionBudget" for each in manifests.before(OPTIONS))
 
 
+def test_ports_name_their_protocol_which_server_side_apply_knows_them_by():
+    by_kind = {each["kind"]: each for each in manifests.before(OPTIONS)}
+    [container] = by_kind["Deployment"]["spec"]["template"]["spec"]["containers"]
+    ports = [*container["ports"], *by_kind["Service"]["spec"]["ports"]]
+    assert [each["protocol"] for each in ports] == ["TCP", "TCP"]
+
+
 def rules(kind: str, options: Options = OPTIONS) -> list[dict]:
     return [rule for each in manifests.before(options) if each["kind"] == kind for rule in each["rules"]]
 
@@ -120,6 +130,49 @@ def test_the_registration_is_printed_last(sealgate, tmp_path, authority):
     assert kinds[:4] == ["CustomResourceDefinition"] * 3 + ["Namespace"]
     assert kinds[-2:] == ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"]
     assert len(kinds) == 14
+
+
+def test_what_the_webhook_is_started_with_is_what_the_command_takes(sealgate, running_trust_service, tmp_path):
+    root = tmp_path / "root.json"
+    root.write_text(json.dumps(running_trust_service.trusted_root()))
+    more = ("--mutate", "pods", "--no-match", "warn", "--tlog", "require", "--known-good", "60")
+    documents = printed(sealgate, *more, "--trusted-root", root)
+    [deployment] = [each for each in documents if each["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    words = pod["containers"][0]["args"]
+    assert words[-10:] == [*more, "--trusted-root", "/trust/trusted_root.json"]
+    assert parser("admission").parse_args(words[1:]).mutate == "pods"
+    assert parser("admission").parse_args(printed_words(printed(sealgate))[1:]).mutate == "all"
+    [trust] = [each for each in documents if each["kind"] == "ConfigMap"]
+    assert trust["data"] == {"trusted_root.json": root.read_text()}
+    [volume] = [each for each in pod["volumes"] if each["name"] == "trust"]
+    assert volume["configMap"]["name"] == trust["metadata"]["name"]
+    # Another one makes other Pods, for it is read once.
+    root.write_text(root.read_text() + "\n")
+    [other] = [each for each in printed(sealgate, "--trusted-root", root) if each["kind"] == "Deployment"]
+    annotations = [each["spec"]["template"]["metadata"]["annotations"] for each in (deployment, other)]
+    assert annotations[0] != annotations[1]
+    root.write_text("{}")
+    done = sealgate("admission", "install", "--image", OPTIONS.image, "--trusted-root", root)
+    assert (done.returncode, "--trusted-root" in done.stderr) == (2, True)
+
+
+def printed(sealgate, *arguments) -> list[dict]:
+    done = sealgate("admission", "install", "--image", OPTIONS.image, *arguments, check=True)
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def printed_words(documents: list[dict]) -> list[str]:
+    [deployment] = [each for each in documents if each["kind"] == "Deployment"]
+    return deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+def test_the_definitions_alone_need_no_image(sealgate):
+    done = sealgate("admission", "install", "--definitions", check=True)
+    names = [each["metadata"]["name"] for each in yaml.safe_load_all(done.stdout)]
+    assert names == [f"{each}.sealgate.dev" for each in ("imagepolicies", "clusterimagepolicies", "policyexceptions")]
+    done = sealgate("admission", "install")
+    assert (done.returncode, "--image is missing" in done.stderr) == (2, True)
 
 
 def test_without_an_authority_the_webhook_makes_its_own_and_may_write_nothing_else(sealgate):

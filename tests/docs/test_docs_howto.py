@@ -7,6 +7,7 @@ should do stands before it, in comments that readers do not see:
     <!-- test: image registry.example.com/shop/app:1.0 -->   this image is there
     <!-- test: exit 12 -->                                   the block ends in this code, not in 0
     <!-- test: skip -->                                      the block is not run
+    <!-- test: cluster -->                                   the block is run (or looked at) where there is a kube-apiserver
     <!-- test: says -->                                      each line of the next `text` block stands in what the last block
                                                              said; `…` is anything, a digest or fingerprint is any
 """
@@ -25,6 +26,8 @@ from typing import NamedTuple
 
 import pytest
 
+from cluster.controller import Controller, command, why_nobody_listens, words
+from cluster.place import Cluster
 from peers import trivy_database
 from peers.images import push_image
 from peers.programs import ROOT, require
@@ -52,7 +55,7 @@ def blocks_of(page):
     for part in _PART.finditer(page.read_text(encoding="utf-8")):
         if part["rule"]:
             name, _, value = part["rule"].partition(" ")
-            assert name in {"image", "exit", "skip", "says"}, part["rule"]
+            assert name in {"image", "exit", "skip", "says", "cluster"}, part["rule"]
             rules.append((name, value))
         else:
             found.append(Block(part["kind"], part["code"], tuple(rules)))
@@ -93,13 +96,46 @@ def _trivy(folder):
     return ["env", f"TRIVY_CACHE_DIR={cache}", *offline, real]
 
 
+@contextlib.contextmanager
+def _cluster(server, sealgate, folder):
+    """kubectl and sealgate mean this cluster, in which a Deployment of the webhook runs; what to add to the environment."""
+    home = Cluster(server, "sealgate")
+    (folder / "bin" / "kubectl").symlink_to(require("kubectl").path)
+    (folder / "bin" / "sealgate").unlink()
+    (folder / "bin" / "sealgate").write_text(f'#!/bin/sh\nexec {shlex.join(words(server))} "$@"\n')
+    (folder / "bin" / "sealgate").chmod(0o755)
+    (folder / "controller").mkdir()
+    server.namespace("sealgate")  # before 1.21 nobody else gives it its label
+    controller = Controller(home, sealgate, folder / "controller")
+    controller.start()
+    try:
+        yield {"KUBECONFIG": str(server.kubeconfig)}
+        assert controller.failure is None
+    finally:
+        controller.stop()
+        command(sealgate, server)("admission", "uninstall", "--kubeconfig", server.kubeconfig, check=True)
+        home.kubectl("delete", "clusterimagepolicies.sealgate.dev", "--all")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_commands_of_a_page_do_what_it_says(page, programs, start_registry, tmp_path):
+def test_the_commands_of_a_page_do_what_it_says(page, programs, start_registry, tmp_path, request):
     if shutil.which("bash") is None:
         pytest.skip("bash is missing")
     blocks = blocks_of(page)
     assert blocks
-    outside = start_registry().host
+    within = contextlib.nullcontext({})
+    if any(block.rule("cluster") is not None for block in blocks):
+        if os.environ.get("KUBEBUILDER_ASSETS") and why_nobody_listens() is None:
+            server, sealgate = (request.getfixturevalue(name) for name in ("api_server", "sealgate"))
+            within = _cluster(server, sealgate, tmp_path)
+        else:
+            blocks = [block for block in blocks if block.rule("cluster") is None]
+            assert blocks
+    with within as environ:
+        _run_page(blocks, programs, start_registry().host, environ, tmp_path)
+
+
+def _run_page(blocks, programs, outside, environ, tmp_path):
     with serve_in_thread(tmp_path / "inside") as inside:
         places = {
             "registry.example.com": outside,
@@ -112,7 +148,7 @@ def test_the_commands_of_a_page_do_what_it_says(page, programs, start_registry, 
                     host, _, rest = value.partition("/")
                     repository, _, tag = rest.rpartition(":")
                     push_image(places[host], repository, tag)
-        said = _run(_script(blocks, places, tmp_path), programs, tmp_path)
+        said = _run(_script(blocks, places, tmp_path), programs, environ, tmp_path)
     shown = [_hide(text, places) for text in said]
     position = -1
     for block in blocks:
@@ -142,7 +178,7 @@ def _script(blocks, places, folder):
     return path
 
 
-def _run(script, path, folder):
+def _run(script, path, more, folder):
     work = folder / "work"
     work.mkdir()
     (folder / "home").mkdir()
@@ -153,6 +189,7 @@ def _run(script, path, folder):
         "LC_ALL": "C.UTF-8",
         "COSIGN_PASSWORD": "of the how-to",
         "REGISTRY_TOKEN": "a token",
+        **more,
     }
     process = subprocess.Popen(
         ["bash", str(script)],

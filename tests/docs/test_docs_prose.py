@@ -12,8 +12,8 @@ from sealgate.cli.options import CommandParser
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 FOREIGN = set(
-    "--artifact-type --from --group --input --list-all-pkgs --metadata-file --mount --mtime --numeric-owner --owner "
-    "--provenance --push --sort".split()
+    "--all --artifact-type --docker-password --docker-server --docker-username --for --from --group --input --list-all-pkgs "
+    "--metadata-file --mount --mtime --numeric-owner --overrides --owner --provenance --push --sort".split()
 )
 """Options of other programs."""
 

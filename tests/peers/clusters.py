@@ -22,20 +22,43 @@ from peers.certificates import Authority
 from peers.programs import Program, require
 
 _SECONDS = 90
+NAME = "kube-apiserver"
+"""Of the client that asks webhooks."""
 
 
 class ApiServer:
     """A running API server; `kubeconfig` is that of an administrator."""
 
     def __init__(self, port: int, kubeconfig: Path, kubectl: Program, version: str, ca: Path) -> None:
+        """`ca`: of its own certificate, and of the one that it shows webhooks (`NAME`)."""
         self.port = port
         self.kubeconfig = kubeconfig
         self.version = version
         self.ca = ca
         self._kubectl = kubectl
+        self.resources = self._resources(
+            "/api/v1", "/apis/apps/v1", "/apis/batch/v1", "/apis/batch/v1beta1", "/apis/policy/v1"
+        )
+        """The kind of each resource, by `batch/v1/cronjobs`: what came with which version is looked up, not assumed."""
+
+    def _resources(self, *paths: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for path in paths:
+            done = self.kubectl("get", "--raw", path, check=False)
+            listed = json.loads(done.stdout)["resources"] if done.returncode == 0 else []
+            place = path.partition("/")[2].partition("/")[2]
+            found |= {f"{place}/{each['name']}": each["kind"] for each in listed}
+        return found
+
+    def namespace(self, name: str) -> None:
+        """See that a namespace is there, with the label that API servers from 1.21 on set themselves."""
+        if self.kubectl("get", "namespace", name, check=False).returncode:
+            self.kubectl("create", "namespace", name)
+        self.kubectl("label", "namespace", name, f"kubernetes.io/metadata.name={name}", "--overwrite")
 
     def kubectl(self, *args, check: bool = True, input=None) -> subprocess.CompletedProcess[str]:
-        return self._kubectl("--kubeconfig", self.kubeconfig, *args, check=check, input=input)
+        place = ("--kubeconfig", self.kubeconfig, "--cache-dir", self.kubeconfig.with_name("kubectl"))
+        return self._kubectl(*place, *args, check=check, input=input)
 
 
 def api_server_program() -> Path:
@@ -49,10 +72,22 @@ def api_server_program() -> Path:
     return found
 
 
+def _etcd(program: Path) -> Path:
+    """The one beside the API server, as envtest has it, or the peer."""
+    beside = program.with_name("etcd")
+    return beside if beside.is_file() else require("etcd").path
+
+
+def _gates(program: Path) -> list[str]:
+    """Debug containers are behind a gate before 1.23; later servers do not know it."""
+    told = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=60, check=False).stdout
+    return ["--feature-gates=EphemeralContainers=true"] if "EphemeralContainers=true|false" in told else []
+
+
 @pytest.fixture(scope="session")
 def api_server(tmp_path_factory, kubectl) -> Iterator[ApiServer]:
     program = api_server_program()
-    etcd = require("etcd")
+    etcd = _etcd(program)
     folder = tmp_path_factory.mktemp("cluster")
     authority = Authority(folder / "tls")
     serving = authority.issue("127.0.0.1", "localhost")
@@ -72,7 +107,7 @@ def api_server(tmp_path_factory, kubectl) -> Iterator[ApiServer]:
         started.append(
             subprocess.Popen(
                 [
-                    etcd.path, "--data-dir", folder / "etcd", "--unsafe-no-fsync",
+                    etcd, "--data-dir", folder / "etcd", "--unsafe-no-fsync",
                     "--listen-client-urls", f"http://127.0.0.1:{client}", "--advertise-client-urls", f"http://127.0.0.1:{client}",
                     "--listen-peer-urls", f"http://127.0.0.1:{peer}",
                 ],
@@ -86,8 +121,9 @@ def api_server(tmp_path_factory, kubectl) -> Iterator[ApiServer]:
                     "--tls-cert-file", serving.certificate, "--tls-private-key-file", serving.key,
                     "--service-account-key-file", signing, "--service-account-signing-key-file", signing,
                     "--service-account-issuer=https://kubernetes.default.svc", "--token-auth-file", tokens,
-                    "--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true",
-                    "--disable-admission-plugins=ServiceAccount", "--cert-dir", folder / "certs",
+                    "--authorization-mode=RBAC", f"--service-cluster-ip-range={_loopback(port)}", "--allow-privileged=true",
+                    "--disable-admission-plugins=ServiceAccount", "--cert-dir", folder / "certs", *_gates(program),
+                    "--admission-control-config-file", _shown_to_webhooks(folder, authority),
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, start_new_session=True,
             )
@@ -118,6 +154,11 @@ def api_server(tmp_path_factory, kubectl) -> Iterator[ApiServer]:
         server = ApiServer(port, kubeconfig, kubectl, version, authority.certificate)
         _await_namespaces(server)
         yield server
+        for process in started:
+            if process.poll() is not None:
+                pytest.fail(
+                    f"{process.args[0]} ended by itself: {(folder / 'log').read_text(errors='replace')[-3000:]}"
+                )
     finally:
         for process in reversed(started):
             process.send_signal(signal.SIGTERM)
@@ -127,6 +168,29 @@ def api_server(tmp_path_factory, kubectl) -> Iterator[ApiServer]:
                 process.kill()
                 process.wait(20)
         log.close()
+
+
+def _shown_to_webhooks(folder: Path, authority: Authority) -> Path:
+    """The configuration with which it shows webhooks a client certificate ("Dynamic Admission Control")."""
+    shown = authority.issue(NAME, client=True)
+    user = {"client-certificate": str(shown.certificate), "client-key": str(shown.key)}
+    kubeconfig = folder / "webhooks.json"
+    kubeconfig.write_text(
+        json.dumps({"apiVersion": "v1", "kind": "Config", "users": [{"name": "*", "user": user}]}), encoding="utf-8"
+    )
+    version = "apiserver.config.k8s.io/v1"
+    inner = {"apiVersion": version, "kind": "WebhookAdmissionConfiguration", "kubeConfigFile": str(kubeconfig)}
+    plugins = [{"name": f"{each}AdmissionWebhook", "configuration": inner} for each in ("Mutating", "Validating")]
+    path = folder / "admission.json"
+    path.write_text(
+        json.dumps({"apiVersion": version, "kind": "AdmissionConfiguration", "plugins": plugins}), encoding="utf-8"
+    )
+    return path
+
+
+def _loopback(port: int) -> str:
+    """Addresses of Services: of this machine itself, so that a test can listen at one; others for each API server."""
+    return f"127.{64 + (port >> 8) % 128}.{port & 255}.0/24"
 
 
 def _await_ready(kubectl, kubeconfig, started, log) -> str:
@@ -144,11 +208,15 @@ def _await_ready(kubectl, kubeconfig, started, log) -> str:
 
 def _await_namespaces(server: ApiServer) -> None:
     end = time.monotonic() + _SECONDS
-    while time.monotonic() < end:
-        if server.kubectl("get", "namespace", "default", check=False).returncode == 0:
-            return
-        time.sleep(0.5)
-    pytest.fail("the namespace default was never made")
+    missing = ["default", "kube-system"]
+    while missing and time.monotonic() < end:
+        label = f"kubernetes.io/metadata.name={missing[0]}"
+        if server.kubectl("label", "namespace", missing[0], label, "--overwrite", check=False).returncode == 0:
+            missing.pop(0)
+        else:
+            time.sleep(0.5)
+    if missing:
+        pytest.fail(f"the namespace {missing[0]} was never made")
 
 
 def _free_ports(count: int) -> list[int]:

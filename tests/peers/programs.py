@@ -151,7 +151,11 @@ class Program:
         return said
 
     def popen(
-        self, *args: str | Path, env: Mapping[str, str | None] | None = None, stderr: int | IO[bytes] = subprocess.PIPE
+        self,
+        *args: str | Path,
+        env: Mapping[str, str | None] | None = None,
+        stderr: int | IO[bytes] = subprocess.PIPE,
+        stdout: int | IO[bytes] = subprocess.PIPE,
     ) -> subprocess.Popen[bytes]:
         """Start it, with pipes at its ends; the caller ends it."""
         command = [str(self.path), *map(str, self._before), *map(str, args)]
@@ -160,7 +164,7 @@ class Program:
         environment = self.environment(env)
         pipe = subprocess.PIPE
         home = environment["HOME"]
-        return subprocess.Popen(command, env=environment, cwd=home, stdin=pipe, stdout=pipe, stderr=stderr)
+        return subprocess.Popen(command, env=environment, cwd=home, stdin=pipe, stdout=stdout, stderr=stderr)
 
 
 def pytest_report_header() -> list[str]:

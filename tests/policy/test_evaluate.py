@@ -187,6 +187,21 @@ def test_P23_a_policy_of_a_namespace_is_about_that_namespace():
     assert codes(decide([own], judge(a=refused()), APP, namespace="team-b")) == [["image-unmatched"]]
 
 
+@pytest.mark.parametrize("dialect", ["sealgate", "sigstore"])
+def test_P23_a_policy_of_a_namespace_does_not_shut_other_namespaces_out(dialect):
+    """What it does not match is denied where it is in force, and not where policies of Kyverno alone are."""
+    rules = [
+        rule("a", images=("a.example.com/*",)),
+        rule("b", dialect=dialect, images=("b.example.com/**",), namespace="team-b"),
+    ]
+    image = "other.example.com/x:1"
+    assert decide(rules, judge(), image, namespace="team-b").outcome == "deny"
+    found = decide(rules, judge(), image, namespace="team-a")
+    assert (found.outcome, codes(found)) == ("admit", [["image-unmatched"]])
+    assert decide([rules[0], rules[1]._replace(namespace=None)], judge(), image, namespace="team-a").outcome == "deny"
+    assert decide([rules[1]], judge(), image, namespace="team-a").outcome == "deny"  # and it opens none either
+
+
 def test_an_image_that_a_policy_skips_is_told():
     found = decide([rule("a", skip=("registry.example.com/shop/*",))], judge(a=refused()), APP)
     assert (found.outcome, codes(found)) == ("admit", [["image-skipped"]])

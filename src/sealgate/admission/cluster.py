@@ -275,9 +275,9 @@ class ClusterPolicies:
         )
         namespaces = {key.name: found for key, found in self._namespaces.objects().items()}
         self.force = Force(Index(policies), namespaces, (before.generation if before is not None else 0) + 1)
-        if self._reporter is not None:
-            self._reporter.set(self._states(sources))
         self._told(self)
+        if self._reporter is not None:  # last: who is told that a policy is in force may rely on it
+            self._reporter.set(self._states(sources))
 
     def _states(self, sources: Mapping[ObjectKey, Source]) -> dict[object, State]:
         resources = {(each.group, each.kind): each for each in RESOURCES}

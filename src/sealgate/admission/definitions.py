@@ -115,9 +115,23 @@ def _some() -> dict[str, Any]:
 
 
 def _match() -> dict[str, Any]:
-    labels = _open({"matchLabels": {"type": "object", "additionalProperties": {"type": "string"}}})
+    operator = {"type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"]}
+    expression = _open({"key": _TEXT, "operator": operator, "values": _TEXTS}, "key", "operator")
+    labels = _open(
+        {
+            "matchLabels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "matchExpressions": _list(expression),
+        }
+    )
+    operations = _list({"type": "string", "enum": ["CREATE", "UPDATE", "DELETE", "CONNECT"]})
     return _open(
-        {"namespaces": _TEXTS, "kinds": _TEXTS, "operations": _TEXTS, "namespaceSelector": labels, "selector": labels}
+        {
+            "namespaces": _TEXTS,
+            "kinds": _TEXTS,
+            "operations": operations,
+            "namespaceSelector": labels,
+            "selector": labels,
+        }
     )
 
 

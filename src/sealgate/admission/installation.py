@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sealgate.admission import issuing, manifests
-from sealgate.errors import ClusterUnavailableError
-from sealgate.kubernetes.resource import NAMESPACE, SECRET, SERVICE_ACCOUNT, Resource
+from sealgate.admission import definitions, issuing, manifests
+from sealgate.errors import ClusterUnavailableError, UsageError
+from sealgate.kubernetes.resource import CONFIG_MAP, NAMESPACE, SECRET, SERVICE_ACCOUNT, Resource
 from sealgate.transport import flow
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ RESOURCES = {
         Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
         Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False),
         SECRET,
+        CONFIG_MAP,
         SERVICE_ACCOUNT,
         NAMESPACE,
         DEFINITION,
@@ -54,9 +55,13 @@ RESOURCES = {
 
 
 async def install(client: Client, options: Options, *, say: Callable[[str], object], seconds: float = 150.0) -> None:
-    """Apply everything, wait for all replicas, register. Raises `ClusterUnavailableError` when they do not become ready."""
+    """Apply everything, wait for all replicas, register. Raises `ClusterUnavailableError` when they do not become ready, and
+    `UsageError` for an API server that does not label namespaces: the webhook's own would not be left out (K23).
+    """
     for document in manifests.before(options):
-        await _apply(client, document)
+        found = await _apply(client, document)
+        if document["kind"] == NAMESPACE.kind:
+            _check_label(found, options.namespace)
         say(f"applied {document['kind']} {document['metadata']['name']}")
     end = await flow.now() + seconds
     while not await _is_ready(client, options):
@@ -75,6 +80,13 @@ async def install(client: Client, options: Options, *, say: Callable[[str], obje
         say(f"registered {document['kind']} {document['metadata']['name']}")
 
 
+async def define(client: Client, *, say: Callable[[str], object]) -> None:
+    """Apply the definitions of our own policies, and nothing else."""
+    for document in definitions.documents():
+        await _apply(client, document)
+        say(f"applied {document['kind']} {document['metadata']['name']}")
+
+
 async def remove(client: Client, *, namespace: str) -> list[str]:
     """Remove everything but the namespace, which may hold what is not ours, and the definitions, with which all policies of
     their kind would go; the registration first. What was removed.
@@ -91,10 +103,18 @@ async def remove(client: Client, *, namespace: str) -> list[str]:
     return gone
 
 
-async def _apply(client: Client, document: dict[str, Any]) -> None:
+def _check_label(namespace: dict[str, Any], name: str) -> None:
+    if (namespace["metadata"].get("labels") or {}).get(manifests.NAME_LABEL) != name:
+        raise UsageError(
+            f"this API server does not label the namespace {name} with its name ({manifests.NAME_LABEL}), so it cannot be left out",
+            hint="Kubernetes 1.22 or newer does",
+        )
+
+
+async def _apply(client: Client, document: dict[str, Any]) -> dict[str, Any]:
     resource = RESOURCES[document["kind"]]
     metadata = document["metadata"]
-    await client.apply(resource, metadata.get("namespace"), metadata["name"], document, force=True)
+    return await client.apply(resource, metadata.get("namespace"), metadata["name"], document, force=True)
 
 
 async def _is_ready(client: Client, options: Options) -> bool:

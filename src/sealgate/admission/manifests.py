@@ -10,17 +10,24 @@ Sources: Kubernetes, "Dynamic Admission Control", "Pod Security Standards" (rest
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import Any, NamedTuple
 
 from sealgate.admission import definitions
 from sealgate.errors import SealgateError, UsageError
 from sealgate.oci import reference
+from sealgate.trust import root as roots
 
 NAME = "sealgate"
 OWN_SECRET = "sealgate-serving"  # noqa: S105 - the name of a Secret
 """Where the webhook keeps the certificate that it makes itself."""
 TLS_SECRET = "sealgate-tls"  # noqa: S105 - the name of a Secret
+NAME_LABEL = "kubernetes.io/metadata.name"
+"""A namespace's name as a label, which the API server sets itself and nobody can change (Kubernetes 1.22)."""
 PORT = 8443
+_PROTOCOL = "TCP"
+"""Said though it is the default: a port's key in server-side apply, which older API servers want to see."""
+_ROOT_FILE = "trusted_root.json"
 _LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/managed-by": NAME}
 _WORKLOADS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -66,6 +73,10 @@ class Options(NamedTuple):
     exempt: tuple[str, ...] = ()
     """Namespaces that never reach the webhook, by name."""
     seconds: int = 10
+    serve: tuple[str, ...] = ()
+    """Further words for `admission serve`."""
+    trusted_root: bytes = b""
+    """Whom to believe where policies do not say it; goes into a ConfigMap."""
     ca_bundle: bytes = b""
     cert_manager: str | None = None
     pull_secrets: bool = False
@@ -94,6 +105,11 @@ def check(options: Options) -> None:
         raise UsageError("one replica stops the cluster when its node does", hint="--replicas 3")
     if options.ca_bundle and b"-----BEGIN CERTIFICATE-----" not in options.ca_bundle:
         raise UsageError("--ca-bundle holds no certificate in PEM")
+    if options.trusted_root:
+        try:
+            roots.parse(options.trusted_root)
+        except SealgateError as error:
+            raise UsageError(f"--trusted-root: {error.message}") from error
     if not 2 <= options.seconds <= 30:
         raise UsageError("--webhook-timeout is from 2 to 30 seconds")
 
@@ -106,6 +122,7 @@ def before(options: Options) -> list[dict[str, Any]]:
         _namespace(options),
         _account(options),
         *([_own_secret(options)] if options.own_certificate else []),
+        *([_trust(options)] if options.trusted_root else []),
         *_roles(options),
         _deployment(options),
         _budget(options),
@@ -149,6 +166,11 @@ def _account(options: Options) -> dict[str, Any]:
 def _own_secret(options: Options) -> dict[str, Any]:
     """Empty, and not touched by another apply: the webhook writes it, and needs no right to create any."""
     return {"apiVersion": "v1", "kind": "Secret", "metadata": _meta(options, OWN_SECRET), "type": "Opaque"}
+
+
+def _trust(options: Options) -> dict[str, Any]:
+    data = {_ROOT_FILE: options.trusted_root.decode()}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta(options), "data": data}
 
 
 def _roles(options: Options) -> list[dict[str, Any]]:
@@ -198,11 +220,18 @@ def _deployment(options: Options) -> dict[str, Any]:
     selector = {"app.kubernetes.io/name": NAME}
     own = options.own_certificate
     tmp: dict[str, Any] = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - in the container
+    mounts = [tmp] if own else [{"name": "tls", "mountPath": "/tls", "readOnly": True}, tmp]
+    volumes: list[dict[str, Any]] = [] if own else [{"name": "tls", "secret": {"secretName": TLS_SECRET}}]
+    trust: tuple[str, ...] = ()
+    if options.trusted_root:
+        trust = ("--trusted-root", f"/trust/{_ROOT_FILE}")
+        mounts.append({"name": "trust", "mountPath": "/trust", "readOnly": True})
+        volumes.append({"name": "trust", "configMap": {"name": NAME}})
     arguments = [
         "admission", "serve", "--policies", "cluster:", "--policy-namespace", options.namespace, "--listen", f"0.0.0.0:{PORT}",
         *(("--tls-secret", f"{options.namespace}/{OWN_SECRET}") if own else ("--tls-cert", "/tls/tls.crt", "--tls-key", "/tls/tls.key")),
         "--drain", "10", "--review-timeout", str(options.seconds),
-        "--own-image", f"{options.namespace}@{reference.parse(options.image).digest}",
+        "--own-image", f"{options.namespace}@{reference.parse(options.image).digest}", *options.serve, *trust,
     ]  # fmt: skip
     if options.pull_secrets:
         arguments.append("--pull-secrets")
@@ -215,7 +244,7 @@ def _deployment(options: Options) -> dict[str, Any]:
         "name": NAME,
         "image": options.image,
         "args": arguments,
-        "ports": [{"name": "https", "containerPort": PORT}],
+        "ports": [{"name": "https", "containerPort": PORT, "protocol": _PROTOCOL}],
         "readinessProbe": {"httpGet": {**probe, "path": "/readyz"}, "periodSeconds": 2},
         "livenessProbe": {"httpGet": {**probe, "path": "/healthz"}, "periodSeconds": 10, "failureThreshold": 6},
         "startupProbe": {"httpGet": {**probe, "path": "/healthz"}, "periodSeconds": 2, "failureThreshold": 60},
@@ -223,7 +252,7 @@ def _deployment(options: Options) -> dict[str, Any]:
         "securityContext": {
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [tmp] if own else [{"name": "tls", "mountPath": "/tls", "readOnly": True}, tmp],
+        "volumeMounts": mounts,
     }  # fmt: skip
     pod = {
         "serviceAccountName": NAME,
@@ -238,12 +267,9 @@ def _deployment(options: Options) -> dict[str, Any]:
             }
         ],
         "containers": [container],
-        "volumes": [
-            *([] if own else [{"name": "tls", "secret": {"secretName": TLS_SECRET}}]),
-            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
-        ],
+        "volumes": [*volumes, {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
     }  # fmt: skip
-    return {
+    found: dict[str, Any] = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": _meta(options),
@@ -254,6 +280,10 @@ def _deployment(options: Options) -> dict[str, Any]:
             "template": {"metadata": {"labels": _LABELS | asks}, "spec": pod},
         },
     }
+    if options.trusted_root:  # it is read once: another one makes other Pods
+        digest = hashlib.sha256(options.trusted_root).hexdigest()
+        found["spec"]["template"]["metadata"]["annotations"] = {"sealgate.dev/trusted-root": digest}
+    return found
 
 
 def _budget(options: Options) -> dict[str, Any]:
@@ -262,7 +292,8 @@ def _budget(options: Options) -> dict[str, Any]:
 
 
 def _service(options: Options) -> dict[str, Any]:
-    spec = {"selector": {"app.kubernetes.io/name": NAME}, "ports": [{"name": "https", "port": 443, "targetPort": PORT}]}
+    port = {"name": "https", "port": 443, "targetPort": PORT, "protocol": _PROTOCOL}
+    spec = {"selector": {"app.kubernetes.io/name": NAME}, "ports": [port]}
     return {"apiVersion": "v1", "kind": "Service", "metadata": _meta(options), "spec": spec}
 
 
@@ -286,7 +317,7 @@ def _configuration(options: Options, kind: str, bundle: bytes) -> dict[str, Any]
         "timeoutSeconds": options.seconds,
         "namespaceSelector": {
             "matchExpressions": [
-                {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": sorted({options.namespace, *options.exempt})}
+                {"key": NAME_LABEL, "operator": "NotIn", "values": sorted({options.namespace, *options.exempt})}
             ]
         },
         "rules": [

@@ -40,15 +40,17 @@ class ClusterStanding:
         self._thread = threading.Thread(target=self._run, args=(policies, sender), name="sealgate cluster", daemon=True)
         self._thread.start()
         self._arrived.wait(seconds)
-        newest = self._newest
+        self.force: Force
+        """What is in force; replaced as soon as it was read, before the cluster is told of it."""
+        self.broken: SealgateError | None = None
+        with self._lock:
+            newest, self._newest = self._newest, None
         if newest is None:
             if isinstance(self._failure, SealgateError):
                 raise self._failure
             told = next(iter(policies.errors.values()), None)
             raise told or ClusterUnavailableError("the policies of the cluster could not be listed in time")
-        self.force: Force = newest[0]
-        self.broken: SealgateError | None = newest[1]
-        self._newest = None
+        self.broken = newest[1]
 
     def _run(self, policies: ClusterPolicies, sender: Sender) -> None:
         try:
@@ -61,16 +63,17 @@ class ClusterStanding:
         force = policies.force
         if force is None:  # pragma: no cover - it is told of when there is one
             return
+        self.force = force
         with self._lock:
             self._newest = (force, _summary(policies))
         self._arrived.set()
 
     def renew(self) -> bool:
-        """Take over what changed. Whether anything is different now, for better or worse."""
+        """Whether anything is different since the last time, for better or worse: for the log and the metrics."""
         with self._lock:
             newest, self._newest = self._newest, None
         if newest is not None:
-            self.force, self.broken = newest
+            self.broken = newest[1]
             return True
         if not self._thread.is_alive() and self.broken is None:
             self.broken = ClusterUnavailableError(

@@ -1,4 +1,4 @@
-"""`sealgate admission install` and `uninstall`: the webhook's objects in a cluster."""
+"""`sealgate admission install`, `uninstall` and `image`: the webhook's objects in a cluster, and the image that they run."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from sealgate.kubernetes.client import Cluster
 
 
+_MOST_SECONDS = 10**9
+
+
 def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The two commands and their options."""
+    """The three commands and their options."""
     install = commands.add_parser(
         "install",
         description="Print the objects that the webhook needs in a cluster, for `kubectl apply -f -`; with --apply, put them "
@@ -28,8 +31,21 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         description="Remove the webhook from a cluster: its registration first, so that nothing waits for a webhook that is gone.",
         help="remove the webhook from a cluster",
     )
+    image = commands.add_parser(
+        "image",
+        description="Write Sealgate's own image into an OCI layout, without Docker, and print its digest. The same files give the "
+        "same digest. `sealgate load` puts it into a registry.",
+        help="write Sealgate's own image",
+    )
+    image.add_argument("layout", metavar="DIR", help="the layout's directory: new, or empty")
+    image.add_argument("--tag", default="latest", metavar="TAG", help="what it is called in the layout (latest)")
     install.add_argument(
-        "--image", required=True, metavar="IMAGE", help="Sealgate's own image, by digest: NAME@sha256:…"
+        "--image", metavar="IMAGE", help="Sealgate's own image, by digest: NAME@sha256:…; needed, but for --definitions"
+    )
+    add_flag(
+        install,
+        "--definitions",
+        help="only the definitions of Sealgate's own policies, so that policies can be there before the webhook is",
     )
     for each in (install, uninstall):
         each.add_argument("--install-namespace", default="sealgate", metavar="NAME", help="where it lives (sealgate)")
@@ -42,6 +58,27 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     install.add_argument(
         "--webhook-timeout", type=int, default=10, metavar="SECONDS", help="how long the API server waits: 2 to 30 (10)"
     )
+    serve = install.add_argument_group("what it is started with (see `sealgate admission serve`)")
+    serve.add_argument(
+        "--mutate", choices=("pods", "all"), help="write digests into Pods alone, or into templates too (all)"
+    )
+    serve.add_argument(
+        "--no-match", choices=("allow", "warn", "deny"),
+        help="what becomes of an image that no policy is about (each dialect's own default)",
+    )  # fmt: skip
+    serve.add_argument(
+        "--tlog",
+        choices=("auto", "require", "ignore"),
+        help="whether policies ask for entries of a transparency log (auto)",
+    )
+    serve.add_argument(
+        "--known-good", type=int, metavar="SECONDS",
+        help="while a registry cannot be asked, go on believing what was verified by digest that long ago (0: do not)",
+    )  # fmt: skip
+    serve.add_argument(
+        "--trusted-root", metavar="FILE",
+        help="whom to believe where a policy does not bring its own: a trusted root, kept in a ConfigMap",
+    )  # fmt: skip
     install.add_argument(
         "--ca-bundle",
         metavar="FILE",
@@ -114,8 +151,14 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         for each in gone:
             context.err(f"removed {each}")
         return 0
-    from sealgate.admission import manifests
+    from sealgate.admission import definitions, manifests
 
+    if arguments.definitions:
+        if not arguments.apply:
+            context.out(_yaml(definitions.documents()), end="")
+            return 0
+        context.run(installation.define(Client(cluster_of(arguments, context)), say=context.err))
+        return 0
     options = _options(arguments, context)
     if not arguments.apply:
         context.out(_yaml([*manifests.before(options), *manifests.registration(options)]), end="")
@@ -125,18 +168,44 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     return 0
 
 
+def _serve(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The words for `admission serve`."""
+    words = (
+        ("--mutate", arguments.mutate), ("--no-match", arguments.no_match), ("--tlog", arguments.tlog),
+        ("--known-good", arguments.known_good),
+    )  # fmt: skip
+    if arguments.known_good is not None and not 0 <= arguments.known_good <= _MOST_SECONDS:
+        raise UsageError("--known-good is a number of seconds")
+    return tuple(word for name, value in words if value is not None for word in (name, str(value)))
+
+
+def _root(arguments: argparse.Namespace, context: Context) -> bytes:
+    from sealgate import limits
+    from sealgate.cli.gating import read_file
+
+    if arguments.trusted_root is None:
+        return b""
+    found = read_file(arguments.trusted_root, context, limit=limits.CONFIG_FILE_BYTES)
+    if not found:
+        raise UsageError("--trusted-root is empty")
+    return found
+
+
 def _options(arguments: argparse.Namespace, context: Context) -> Options:
     from sealgate import limits
     from sealgate.admission.manifests import Options
     from sealgate.cli.gating import read_file
     from sealgate.oci.exchange import providers
 
+    if arguments.image is None:
+        raise UsageError("--image is missing", hint="`sealgate admission image` makes it; NAME@sha256:…")
     bundle = read_file(arguments.ca_bundle, context, limit=limits.CONFIG_FILE_BYTES) if arguments.ca_bundle else b""
     if arguments.ca_bundle and not bundle:
         raise UsageError("--ca-bundle holds no certificate in PEM")
     if bundle and arguments.cert_manager:
         raise UsageError("--ca-bundle and --cert-manager exclude each other")
     return Options(
+        serve=_serve(arguments), trusted_root=_root(arguments, context),
         image=arguments.image, namespace=arguments.install_namespace, replicas=arguments.replicas,
         exempt=tuple(arguments.exempt_namespace), seconds=arguments.webhook_timeout, ca_bundle=bundle,
         cert_manager=arguments.cert_manager, pull_secrets=arguments.pull_secrets,

@@ -117,6 +117,7 @@ class Index:
             self._skips[dialect] = patterns.PatternSet(
                 [[patterns.expression(each, dialect, excuse=True) for each in rule.skip] for rule in rules]
             )
+        self._places = {dialect: {rule.namespace for rule in rules} for dialect, rules in self._rules.items()}
         self._exempt: dict[Dialect, patterns.PatternSet] = {
             dialect: patterns.PatternSet([_exempted_images(each, dialect) for each in policies.exemptions])
             for dialect in dict.fromkeys(each.dialect for each in policies.exemptions)
@@ -124,9 +125,13 @@ class Index:
         self.programs = any(getattr(each.selector, "program", None) is not None for each in policies.exemptions)
         """Whether an exception has a program of a user."""
 
-    def dialects(self) -> tuple[Dialect, ...]:
-        """The dialects that have a rule."""
-        return tuple(self._rules)
+    def dialects(self, namespace: str) -> tuple[Dialect, ...]:
+        """The dialects that have a rule of the whole cluster or of this namespace; where none has, those that have any.
+
+        A policy of another namespace decides nothing here, nor does its dialect: no tenant shuts others out.
+        """
+        here = tuple(each for each, places in self._places.items() if None in places or namespace in places)
+        return here or tuple(self._places)
 
     def attestors(self, rule: Rule) -> tuple[Attestor, ...]:
         """Every attestor of a rule of these policies (with whatever action), each identity once."""
@@ -317,7 +322,7 @@ async def _image(
     held = [(rule, exempt.get((rule.policy, rule.name, rule.dialect))) for rule in rules]
     rulings += [_exempted(rule, exemption) for rule, exemption in held if exemption is not None]
     asked = [rule for rule, exemption in held if exemption is None]
-    unmatched = _unmatched(index, rules, skipped)
+    unmatched = _unmatched(index, workload.namespace, rules, skipped)
     rulings += unmatched
     named = {"image": placed.image, "reference": str(reference), "digest": reference.digest}
     lost = [(rule, found) for rule in asked if (found := counting.hopeless(rule.demand, named)) is not None]
@@ -463,11 +468,11 @@ def _exempted(rule: Rule, exemption: Exemption) -> Ruling:
     return Ruling("image-exempted", rule.title, "none", "skipped", message, rule.kind, rule.dialect, rule.where)
 
 
-def _unmatched(index: Index, rules: Sequence[Rule], skipped: Sequence[Rule]) -> list[Ruling]:
+def _unmatched(index: Index, namespace: str, rules: Sequence[Rule], skipped: Sequence[Rule]) -> list[Ruling]:
     """(7) One ruling a dialect whose policies say nothing about the image."""
     present = {rule.dialect for rule in (*rules, *skipped)}
     found = []
-    for dialect in index.dialects():
+    for dialect in index.dialects(namespace):
         if dialect in present:
             continue
         what = index.policies.no_match or models.NO_MATCH[dialect]
