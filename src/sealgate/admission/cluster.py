@@ -27,7 +27,7 @@ from sealgate.kubernetes.watch import Informer, labels
 from sealgate.policy import reading
 from sealgate.policy.evaluate import Index
 from sealgate.policy.model import Digests, Policies, Rule, Static
-from sealgate.policy.reading import Context, Loaded, Source
+from sealgate.policy.reading import AbsentError, Context, Loaded, Source, UnsettledError
 from sealgate.transport import flow
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class _Everything:
         return True
 
 
-class _MissingError(PolicyInvalidError):
+class _MissingError(UnsettledError):
     """Something that a policy refers to has not been fetched yet."""
 
 
@@ -118,12 +118,12 @@ class References:
         """A `TrustRoot` of policy-controller."""
         found = self._roots.get(name)
         if found is None:
-            raise PolicyInvalidError(f"a policy refers to the TrustRoot {name}, which the cluster does not have")
+            raise AbsentError(f"a policy refers to the TrustRoot {name}, which the cluster does not have")
         return found
 
     def _get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any]:
         if namespace not in self._allowed:
-            raise PolicyInvalidError(
+            raise UnsettledError(
                 f"a policy refers to the {kind} {namespace}/{name}, and may not: only {', '.join(sorted(self._allowed)) or 'none'}",
                 hint="policies of a namespace use what is in it; those of the whole cluster what the operator allows",
             )
@@ -133,9 +133,7 @@ class References:
             raise _MissingError(f"the {kind} {namespace}/{name} has not been fetched yet")
         found = self._fetched[where]
         if found is None:
-            raise PolicyInvalidError(
-                f"a policy refers to the {kind} {namespace}/{name}, which the cluster does not have"
-            )
+            raise AbsentError(f"a policy refers to the {kind} {namespace}/{name}, which the cluster does not have")
         return found
 
 

@@ -1,8 +1,9 @@
 """Registries as the webhook asks them: with whose credentials, where they may be, and what is known of them between runs.
 
 A run of flows has a session of its own (what is in flight belongs to one run); what it learned (schemes, tokens) is kept
-for the next one, bounded. Credentials belong to a scope: that of the operator now, one a namespace when pull secrets of
-namespaces are read. Nothing of one scope is ever used in another (K16).
+for the next one, bounded. Credentials belong to a scope: that of the operator, one a namespace when pull secrets of
+namespaces are read, and one more for each set of Secrets that a policy names. Nothing of one scope is ever used in another
+(K16).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sealgate.oci.host import RegistrySettings
     from sealgate.oci.reference import Reference
     from sealgate.oci.registry import RegistryStore
+    from sealgate.policy.pullsecrets import PullSecrets
     from sealgate.transport.flow import Flow
     from sealgate.workloads.workload import Workload
 
@@ -76,6 +78,11 @@ class Registries:
     async def scope(self, workload: Workload) -> Scope:
         """Whose credentials ask for the images of a workload. Raises what reading its pull secrets raises."""
         return OPERATOR if self.scopes is None else await self.scopes(workload)
+
+    def under(self, scope: Scope, keyring: PullSecrets) -> Scope:
+        """The scope of a rule that names credentials: those first, then what would ask without them."""
+        others = scope.credentials if scope.credentials is not None else self.settings.credentials
+        return Scope(f"{scope.name}+{keyring.scope}", keyring.before(others))
 
     def begin(self, scope: Scope, registries: tuple[str, ...]) -> Run:
         """The stores of a run that is about images of these registries."""

@@ -13,7 +13,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
-from sealgate.policy import patterns
+from sealgate.policy import patterns, pullsecrets
 from sealgate.policy.fields import Fields, located
 from sealgate.policy.kyverno import attestors, conditions, deny, extractors, match, validate, variables
 from sealgate.policy.kyverno.attestors import Asking
@@ -279,7 +279,11 @@ def _block(fields: Fields, name: str, policy: _Policy, applies: Applies, *, vers
     demand = _demand(fields, asking, legacy, digests, policy)
     fields.ignored("useCache", "cosignOCI11")
     rule = policy.rule(name, fields.where, acts, applies, images, demand)
-    return fields.done(rule._replace(skip=skip, digests=digests, credentials=_credentials(fields, policy)))
+    credentials = _credentials(fields, policy)
+    keyring = pullsecrets.named(
+        credentials.secrets, policy.context, fields.at("imageRegistryCredentials.secrets"), policy.notes
+    )
+    return fields.done(rule._replace(skip=skip, digests=digests, credentials=credentials, keyring=keyring))
 
 
 def _legacy(fields: Fields, policy: _Policy) -> Fields | None:

@@ -15,7 +15,7 @@ from sealgate import limits
 from sealgate.conditions import programs
 from sealgate.conditions.programs import ProgramError
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
-from sealgate.policy import patterns
+from sealgate.policy import patterns, pullsecrets
 from sealgate.policy.fields import Fields, located
 from sealgate.policy.kyverno import constraints, signers
 from sealgate.policy.kyverno.validation import Asked, Validation
@@ -79,6 +79,7 @@ def read(source: Source, context: Context) -> Loaded:
     )  # fmt: skip
     secrets = tuple(name for each in made for name in each.secrets)
     credentials = _credentials(spec, namespace or context.home, secrets)
+    keyring = pullsecrets.named(credentials.secrets, context, spec.at("credentials.secrets"), notes)
     spec.end()
     if action != "enforce":
         notes.append(Note("action-audit", "refusals of this policy are only reported", spec.at("validationActions")))
@@ -86,6 +87,7 @@ def read(source: Source, context: Context) -> Loaded:
     rule = Rule(
         title, "", source.kind, "kyverno", f"{source.where}: spec", namespace, action, selector,
         ("*",) if refs else images, demand, digests=digests, credentials=credentials,
+        keyring=keyring,
     )  # fmt: skip
     return Loaded((rule,), (), tuple(notes))
 
