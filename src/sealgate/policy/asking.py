@@ -49,7 +49,7 @@ async def verdicts_of(
     wanted: dict[PullSecrets | None, dict[str, Attestor]] = {}
     for rule in rules:
         for each in attestors(rule):
-            wanted.setdefault(each.keyring or rule.keyring, {}).setdefault(each.identity, each)
+            wanted.setdefault(_keyring(each, rule), {}).setdefault(each.identity, each)
 
     async def ask(keyring: PullSecrets | None, asked: dict[str, Attestor]) -> dict[str, Verdict]:
         if keyring is not None and keyring.problem is not None:
@@ -64,9 +64,13 @@ async def verdicts_of(
     answers = await flow.gather([ask(keyring, asked) for keyring, asked in wanted.items()])
     found = dict(zip(wanted, answers, strict=True))
     return [
-        {each.identity: found[each.keyring or rule.keyring][each.identity] for each in attestors(rule)}
+        {each.identity: found[_keyring(each, rule)][each.identity] for each in attestors(rule)}
         for rule in rules
     ]
+
+
+def _keyring(attestor: Attestor, rule: Rule) -> PullSecrets | None:
+    return attestor.keyring if attestor.keyring is not None else rule.keyring
 
 
 def under(judge: Judge, keyring: PullSecrets | None) -> Judge:
