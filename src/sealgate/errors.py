@@ -17,6 +17,9 @@
     │   ├── RealmError                realm-refused                 a token service that must not be asked
     │   ├── RedirectError             redirect-refused
     │   ├── AddressError              address-refused               a public name that leads inward
+    │   ├── CredentialsUnavailableError credentials-unavailable     a cloud that was asked for credentials of a registry
+    │   │   ├── CredentialsMissingError   credentials-missing           nothing around says who asks
+    │   │   └── CredentialsRefusedError   credentials-refused           it answered, and gives none
     │   ├── ScannerError              scanner-failed                no scanner, or it did not come to an end
     │   ├── GeneratorError            generator-failed              no SBOM generator, as above
     │   └── PolicyUndecidedError      policy-undecided              whether a policy is about a workload is not known
@@ -207,6 +210,24 @@ class AddressError(UnavailableError):
     """A name given by a public server that leads to a private, loopback or link-local address."""
 
     code = "address-refused"
+
+
+class CredentialsUnavailableError(UnavailableError):
+    """A cloud that was to give credentials of a registry could not be asked, or gave no sound answer."""
+
+    code = "credentials-unavailable"
+
+
+class CredentialsMissingError(CredentialsUnavailableError):
+    """A provider of credentials is asked for, and nothing around says as whom, or what does cannot be used."""
+
+    code = "credentials-missing"
+
+
+class CredentialsRefusedError(CredentialsUnavailableError):
+    """A cloud answered, and gives no credentials of the registry."""
+
+    code = "credentials-refused"
 
 
 class ScannerError(UnavailableError):

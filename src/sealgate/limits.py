@@ -305,6 +305,22 @@ TOKEN_SECONDS = 60.0
 HELPER_SECONDS = 30.0
 """How long a credential helper may think; it may ask a cloud's service."""
 
+# Credentials of registries that clouds give
+EXCHANGE_BODY_BYTES = 64 * 1024
+"""What a service that gives them answers; also a file that says who asks."""
+EXCHANGE_SECONDS = 10.0
+"""One request to such a service."""
+METADATA_SECONDS = 2.0
+"""One request to a machine's own metadata service: where there is none, nobody refuses the connection."""
+EXCHANGED_SECONDS = 12 * 3600.0
+"""The longest that credentials are kept; those of ECR live that long."""
+EXCHANGE_MARGIN_SECONDS = 120.0
+"""So long before they expire they are used no more."""
+EXCHANGED_SECONDS_UNSAID = 900.0
+"""What they are believed to live when nothing says it."""
+EXCHANGES = 256
+"""Credentials that are kept."""
+
 # Keys
 RSA_BITS_MIN = 2048
 RSA_BITS_MAX = 8192

@@ -98,6 +98,34 @@ VARIABLES = (
         "names token services that may see credentials, as --registry-realm does",
         "hosts, separated by commas",
     ),
+    # Who asks the clouds for credentials of their registries (--registry-credentials)
+    Variable("AWS_ACCESS_KEY_ID", "is the access key that Amazon is asked with", "an identifier"),
+    Variable("AWS_CONTAINER_AUTHORIZATION_TOKEN", "is shown where a container's key is", "a token", secret=True),
+    Variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "is where that token lies (EKS pod identity)", "a file"),
+    Variable(
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI", "is where a container gets its key (EKS pod identity)", "an address"
+    ),
+    Variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "is where a container gets its key (ECS)", "a path"),
+    Variable("AWS_DEFAULT_REGION", "is where STS is asked, without AWS_REGION", "a region"),
+    Variable("AWS_EC2_METADATA_DISABLED", "says that the machine's role is not to be used", "true"),
+    Variable("AWS_REGION", "is where STS is asked", "a region (that of the registry by default)"),
+    Variable("AWS_ROLE_ARN", "is the role that a service account takes", "a role"),
+    Variable("AWS_ROLE_SESSION_NAME", "is how that is called in logs of Amazon's", "a name (sealgate by default)"),
+    Variable("AWS_SECRET_ACCESS_KEY", "is the secret of AWS_ACCESS_KEY_ID", "a secret", secret=True),
+    Variable("AWS_SESSION_TOKEN", "is the token of a temporary AWS_ACCESS_KEY_ID", "a token", secret=True),
+    Variable("AWS_WEB_IDENTITY_TOKEN_FILE", "is the token of a service account that takes AWS_ROLE_ARN", "a file"),
+    Variable("AZURE_AUTHORITY_HOST", "is where one signs in to Azure", "one of Microsoft's addresses"),
+    Variable("AZURE_CLIENT_ID", "is the identity that Azure is asked as", "an identifier"),
+    Variable("AZURE_FEDERATED_TOKEN_FILE", "is the token of a service account of that identity", "a file"),
+    Variable("AZURE_TENANT_ID", "is its tenant", "an identifier"),
+    Variable("GH_TOKEN", "is the password for ghcr.io, without GITHUB_TOKEN", "a token", secret=True),
+    Variable("GITHUB_ACTOR", "is the user name for ghcr.io", "a name"),
+    Variable("GITHUB_TOKEN", "is the password for ghcr.io", "a token", secret=True),
+    Variable(
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "is the key of a service account, or an external account's configuration",
+        "a file",
+    ),
     # The network
     Variable(
         "HTTPS_PROXY",

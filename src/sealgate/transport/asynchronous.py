@@ -236,7 +236,7 @@ class AsyncHttpClient:
 
     async def _exchange(self, request: Request) -> Response:
         url = request.url
-        proxy = self._proxies.for_url(url) if self._proxies is not None else None
+        proxy = self._proxies.for_url(url) if self._proxies is not None and not request.direct else None
         options: dict[str, Any] = {}
         headers = [("Accept-Encoding", "identity"), *request.headers]
         if proxy is not None:

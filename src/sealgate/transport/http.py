@@ -35,6 +35,7 @@ class _Key(NamedTuple):
     port: int
     tls: Tls
     addresses: Addresses
+    direct: bool
 
 
 class HttpClient:
@@ -67,13 +68,13 @@ class HttpClient:
         url = request.url
         streams = request.sink is not None or isinstance(request.body, FileBody)
         ends = deadline if streams else min(deadline, self._clock() + request.seconds)
-        proxy = self._proxies.for_url(url) if self._proxies is not None else None
+        proxy = self._proxies.for_url(url) if self._proxies is not None and not request.direct else None
         target = url.target
         extra: Headers = ()
         if proxy is not None and url.scheme == "http":
             target = f"http://{url.authority}{target}"
             extra = (("Proxy-Authorization", proxy.authorization),) if proxy.authorization is not None else ()
-        key = _Key(url.scheme, url.host, url.port, request.tls, request.addresses)
+        key = _Key(url.scheme, url.host, url.port, request.tls, request.addresses, request.direct)
         patience = self._patience(limits.READ_SECONDS, ends, url.authority)
         while True:
             wire = self._take(key) or self._connect(request, proxy, ends)

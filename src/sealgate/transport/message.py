@@ -87,6 +87,8 @@ class Request(NamedTuple):
     """
     seconds: float = 60.0
     """The whole exchange, unless there is a sink."""
+    direct: bool = False
+    """Never through a proxy: a machine's own metadata service, whose answers are credentials."""
 
 
 def check_request(request: Request) -> None:
