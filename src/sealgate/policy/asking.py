@@ -63,10 +63,7 @@ async def verdicts_of(
 
     answers = await flow.gather([ask(keyring, asked) for keyring, asked in wanted.items()])
     found = dict(zip(wanted, answers, strict=True))
-    return [
-        {each.identity: found[_keyring(each, rule)][each.identity] for each in attestors(rule)}
-        for rule in rules
-    ]
+    return [{each.identity: found[_keyring(each, rule)][each.identity] for each in attestors(rule)} for rule in rules]
 
 
 def _keyring(attestor: Attestor, rule: Rule) -> PullSecrets | None:
