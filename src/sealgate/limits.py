@@ -310,6 +310,8 @@ EXCHANGE_BODY_BYTES = 64 * 1024
 """What a service that gives them answers; also a file that says who asks."""
 EXCHANGE_SECONDS = 10.0
 """One request to such a service."""
+EXCHANGE_TOTAL_SECONDS = 25.0
+"""All questions that lead to one credential, where a server asks for several looks at once."""
 METADATA_SECONDS = 2.0
 """One request to a machine's own metadata service: where there is none, nobody refuses the connection."""
 EXCHANGED_SECONDS = 12 * 3600.0

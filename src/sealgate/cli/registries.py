@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sealgate.cli.context import Context
     from sealgate.oci.credentials import Credentials, Keychain
+    from sealgate.oci.host import Exchange
 
 
 def add_registry_arguments(parser: ArgumentParser) -> None:
@@ -35,6 +36,11 @@ def add_registry_arguments(parser: ArgumentParser) -> None:
         "--registry-realm", metavar="HOST", action="append", default=[],
         help="host of a token service that may see the credentials (repeatable)",
     )  # fmt: skip
+    group.add_argument(
+        "--registry-credentials", metavar="PROVIDERS", action="append", default=[],
+        help="ask clouds for credentials of their own registries, as whoever this machine or pod is there: amazon, azure, github, "
+        "google (separated by commas, repeatable); registries that configuration files name keep theirs",
+    )  # fmt: skip
     add_flag(group, "--k8s-keychain", help=SUPPRESS)
     add_flag(group, "--allow-http-registry", help="use plain http where the registry does not speak https")
     add_flag(group, "--allow-insecure-registry", help="do not check the registry's certificate, and allow plain http")
@@ -47,8 +53,9 @@ def session(arguments: Namespace, context: Context) -> Session:
         raise UsageError("--registry-client-cert and --registry-client-key belong together")
     if arguments.k8s_keychain:
         raise UsageError(
-            "--k8s-keychain asks clouds for credentials, which this version cannot",
-            hint="credHelpers in docker's config.json does it: docker-credential-ecr-login, -gcr, -acr-env",
+            "--k8s-keychain asks all clouds and the cluster for credentials, which is not done here",
+            hint="--registry-credentials amazon,azure,github,google asks those that you name; or credHelpers in docker's "
+            "config.json: docker-credential-ecr-login, -gcr, -acr-env",
         )
     realms = environ.get("SEALGATE_REGISTRY_REALMS", "").split(",") + arguments.registry_realm
     from sealgate._version import __version__
@@ -56,6 +63,7 @@ def session(arguments: Namespace, context: Context) -> Session:
     return Session(
         RegistrySettings(
             credentials=_credentials(arguments, context),
+            exchange=_exchange(arguments, context),
             tls=Tls(
                 arguments.registry_cacert,
                 arguments.registry_client_cert,
@@ -99,6 +107,17 @@ def _credentials(arguments: Namespace, context: Context) -> Callable[[str, str],
         return keychain.lookup(host, repository)
 
     return lookup
+
+
+def _exchange(arguments: Namespace, context: Context) -> Exchange | None:
+    """What asks the clouds that are named. Raises `UsageError`."""
+    if not arguments.registry_credentials:
+        return None
+    from sealgate.oci.exchange import ambient, providers
+    from sealgate.oci.exchange.cache import Exchanger
+
+    names = frozenset().union(*(providers.parse(each) for each in arguments.registry_credentials))
+    return Exchanger(names, ambient.of_process(context.environ)) if names else None
 
 
 def blob_limit(context: Context) -> int:

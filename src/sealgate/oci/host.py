@@ -6,11 +6,12 @@ and the answers that mean "could not ask".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sealgate import limits
 from sealgate.errors import (
     ContentError,
+    CredentialsUnavailableError,
     ForbiddenError,
     ProtocolError,
     RedirectError,
@@ -36,11 +37,26 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
+class Exchange(Protocol):
+    """Gives credentials that a cloud was asked for: `exchange.cache.Exchanger`."""
+
+    def __call__(self, registry: str, /) -> flow.Flow[tuple[Credentials, float] | None]:
+        """Credentials of a canonical registry, and for how many seconds they may be used; None: it is no such cloud's.
+
+        Raises `CredentialsUnavailableError`: then the registry is not asked without.
+        """
+
+    def refused(self, registry: str, credentials: Credentials, /) -> None:
+        """The registry does not take these."""
+
+
 class RegistrySettings(NamedTuple):
     """How registries are talked to. Nothing is read from the environment unless by `from_environment`."""
 
     credentials: Callable[[str, str], Credentials | None] | None = None
     """Looks up the credentials of a registry and repository; may block; None: anonymous."""
+    exchange: Exchange | None = None
+    """Asked where `credentials` has none."""
     tls: Tls = Tls()
     allow_http: bool = False
     """Plain http where https is not spoken, for hosts that are not local too."""
@@ -91,6 +107,9 @@ class Host:
         """First parts of repository names under which the referrers API does not exist."""
         self._authorization: dict[tuple[str, str], str] = {}
         self._asking: dict[tuple[str, str], flow.Once[str]] = {}
+        self._ends: dict[tuple[str, str], float] = {}
+        """When an authorization that a cloud's credentials gave is used no more, by the driver's clock."""
+        self._exchanging: flow.Once[tuple[Credentials, float] | None] = flow.Once()
 
     def renewed(self, *, most: int | None = None) -> Host:
         """The same knowledge, and nothing in flight. `most`: no more authorizations than that, those that came last."""
@@ -103,6 +122,9 @@ class Host:
             # Tokens that are used no more; credentials come again with the next one.
             secrets = {value.partition(" ")[2].encode() for value in known.values()}
         vars(host).update(vars(self), _probe=flow.Once(), _asking={}, _authorization=known, _secrets=secrets)
+        vars(host).update(
+            _exchanging=flow.Once(), _ends={scope: ends for scope, ends in self._ends.items() if scope in known}
+        )
         return host
 
     async def check_credentials(self) -> bool:
@@ -172,10 +194,15 @@ class Host:
             sent = [*self._headers(), *headers]
             authorization = None
             if own:
+                if scope in self._ends and await flow.now() >= self._ends[scope]:
+                    self._authorization.pop(scope, None)
+                    self._ends.pop(scope, None)
                 authorization = self._authorization.get(scope)
                 if authorization is None and self._challenge is not None and not challenged:
                     try:
                         authorization = await self._obtain(self._challenge, scope, url, None)
+                    except CredentialsUnavailableError:
+                        raise  # a cloud was to give credentials: without them is another question than was meant
                     except UnavailableError:
                         authorization = None  # perhaps nothing is asked for here: this repository's own 401 decides
                 if authorization is not None:
@@ -252,6 +279,50 @@ class Host:
         credentials = None
         if (lookup := self.settings.credentials) is not None:
             credentials = await flow.call(lambda: lookup(self._name, scope[0]))
+        lent = credentials is None and self.settings.exchange is not None
+        if lent:
+            credentials = await self._exchange(scope)
+            if credentials is not None and used == credentials.basic():
+                self._give_up(credentials)
+                credentials = await self._exchange(scope)
+        self._keep_secret(credentials)
+        if challenge.scheme == "basic":
+            if credentials is None or not credentials.username:
+                raise _wants_credentials(self._name, given=False)
+            if used is not None and (not lent or used == credentials.basic()):
+                raise _wants_credentials(self._name, given=True)
+            return credentials.basic()
+        if credentials is not None and credentials.registry_token:
+            if used is not None:
+                raise _wants_credentials(self._name, given=True)
+            return f"Bearer {credentials.registry_token}"
+        try:
+            return await self._get_token(challenged, credentials, scope, url)
+        except UnauthorizedError:
+            if lent and credentials is not None:
+                self._give_up(credentials)
+            raise
+
+    async def _exchange(self, scope: tuple[str, str]) -> Credentials | None:
+        """What a cloud gives; asked for once however many repositories wait for it."""
+        exchange, once = self.settings.exchange, self._exchanging
+        if exchange is None:
+            return None
+        found = await once.get(lambda: exchange(self._name))
+        if self._exchanging is once:
+            self._exchanging = flow.Once()
+        if found is None:
+            return None
+        credentials, seconds = found
+        self._ends[scope] = await flow.now() + seconds
+        return credentials
+
+    def _give_up(self, credentials: Credentials) -> None:
+        """Let credentials that a cloud gave be asked for anew."""
+        if self.settings.exchange is not None:
+            self.settings.exchange.refused(self._name, credentials)
+
+    def _keep_secret(self, credentials: Credentials | None) -> None:
         if credentials is not None:
             said = (
                 credentials.password,
@@ -260,17 +331,6 @@ class Host:
                 credentials.basic()[6:],
             )
             self._secrets |= {secret.encode() for secret in said if len(secret) > 3}
-        if challenge.scheme == "basic":
-            if credentials is None or not credentials.username:
-                raise _wants_credentials(self._name, given=False)
-            if used is not None:
-                raise _wants_credentials(self._name, given=True)
-            return credentials.basic()
-        if credentials is not None and credentials.registry_token:
-            if used is not None:
-                raise _wants_credentials(self._name, given=True)
-            return f"Bearer {credentials.registry_token}"
-        return await self._get_token(challenged, credentials, scope, url)
 
     async def _get_token(
         self, challenged: _Challenged, credentials: Credentials | None, scope: tuple[str, str], url: Url
