@@ -18,7 +18,7 @@ from sealgate.transport import address
 
 if TYPE_CHECKING:
     from sealgate.oci.credentials import Credentials
-    from sealgate.oci.host import RegistrySettings
+    from sealgate.oci.host import Exchange, RegistrySettings
     from sealgate.oci.reference import Reference
     from sealgate.oci.registry import RegistryStore
     from sealgate.policy.pullsecrets import PullSecrets
@@ -33,6 +33,8 @@ class Scope(NamedTuple):
     """`""`: the operator's. Part of what verdicts are kept under."""
     credentials: Callable[[str, str], Credentials | None] | None = None
     """As `RegistrySettings.credentials`; None: those of the settings."""
+    exchange: Exchange | None = None
+    """As `RegistrySettings.exchange`; None: that of the settings."""
 
 
 OPERATOR = Scope()
@@ -81,20 +83,23 @@ class Registries:
 
     def under(self, scope: Scope, keyring: PullSecrets) -> Scope:
         """The scope of a rule that names credentials: those first, then what would ask without them."""
-        others = scope.credentials if scope.credentials is not None else self.settings.credentials
-        return Scope(f"{scope.name}+{keyring.scope}", keyring.before(others))
+        found = keyring.over(self._of(scope))
+        return Scope(f"{scope.name}+{keyring.scope}", found.credentials, found.exchange)
 
     def begin(self, scope: Scope, registries: tuple[str, ...]) -> Run:
         """The stores of a run that is about images of these registries."""
-        settings = self.settings
-        if scope.credentials is not None:
-            settings = settings._replace(credentials=scope.credentials)
-        session = Session(settings)
+        session = Session(self._of(scope))
         for registry in registries:
             known = self._sessions.get((scope.name, registry))
             if known is not None:
                 session.learn(known)
         return Run(self, scope, session)
+
+    def _of(self, scope: Scope) -> RegistrySettings:
+        settings = self.settings
+        if scope.credentials is not None:
+            settings = settings._replace(credentials=scope.credentials)
+        return settings if scope.exchange is None else settings._replace(exchange=scope.exchange)
 
     def learn(self, scope: Scope, session: Session, registries: set[str]) -> None:
         """Take over what a run that has ended knows."""

@@ -23,11 +23,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sealgate import limits
 from sealgate.admission import certificates, selftest
 from sealgate.admission.application import Application
-from sealgate.admission.exchanging import SharedExchange
+from sealgate.admission.exchanging import Exchanges
 from sealgate.admission.judging import Shared
 from sealgate.admission.webhook import Webhook
 from sealgate.errors import SealgateError, UsageError
-from sealgate.oci.exchange.cache import Exchanger
 from sealgate.transport.asynchronous import AsyncHttpClient
 from sealgate.transport.listening import listening, shown
 
@@ -183,7 +182,7 @@ class _Server(uvicorn.Server):
         self._background: set[asyncio.Task[None]] = set()
         self._shared: Shared | None = None
         self._client: AsyncHttpClient | None = None
-        self._exchange: SharedExchange | None = None
+        self._exchanges: Exchanges | None = None
         self._stop_at: float | None = None
         if not settings.insecure_http:
             self._prepare_tls()
@@ -267,9 +266,8 @@ class _Server(uvicorn.Server):
         self.loop = asyncio.get_running_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="sealgate"))
         self._client = AsyncHttpClient(proxies=parts.proxies)
-        if isinstance(exchanger := parts.registries.settings.exchange, Exchanger):
-            self._exchange = SharedExchange(exchanger, self._client)
-            parts.registries.settings = parts.registries.settings._replace(exchange=self._exchange)
+        self._exchanges = Exchanges(self._client)
+        parts.registries.settings = self._exchanges.shared(parts.registries.settings)
         self._shared = Shared(parts.registries, parts.cache, parts.metrics, self._client, clock=parts.clock)
         webhook = Webhook(parts.standing, self._shared, parts.webhook, parts.metrics, parts.journal, clock=parts.clock)
         parts.metrics.watch(
@@ -290,8 +288,8 @@ class _Server(uvicorn.Server):
         await asyncio.gather(*self._background, return_exceptions=True)
         if self._shared is not None:
             await self._shared.close()
-        if self._exchange is not None:
-            await self._exchange.close()
+        if self._exchanges is not None:
+            await self._exchanges.close()
         if self._client is not None:
             await self._client.close()
 

@@ -16,7 +16,7 @@ from sealgate.oci.layout_files import Files
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sealgate.oci.credentials import Lookup
+    from sealgate.oci.host import RegistrySettings
     from sealgate.oci.reference import Reference
     from sealgate.oci.store import Store
     from sealgate.policy.judging import Stores
@@ -41,8 +41,8 @@ class Layouts:
             store = self._stores[reference.name] = self._open(reference)
         return store
 
-    def under(self, change: Callable[[Lookup | None], Lookup]) -> Layouts:
-        """The same layouts; what is in none of them is asked for with other credentials, as `Session.under`."""
+    def under(self, change: Callable[[RegistrySettings], RegistrySettings]) -> Layouts:
+        """The same layouts; what is in none of them is asked for with other settings, as `Session.under`."""
         otherwise = self._otherwise
         if otherwise is None or not hasattr(otherwise, "under"):
             return self

@@ -69,7 +69,7 @@ class StoreJudge:
         found = self._under.get(keyring.scope)
         if found is None:
             change = getattr(self._stores, "under", None)
-            found = StoreJudge(self._stores if change is None else change(keyring.before))
+            found = StoreJudge(self._stores if change is None else change(keyring.over))
             self._under[keyring.scope] = found
         return found
 

@@ -9,7 +9,7 @@ Sources: Kubernetes, "Pull an Image from a Private Registry"; kubernetes.io/dock
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sealgate import limits, strictjson
@@ -27,6 +27,7 @@ from sealgate.policy.model import Note
 from sealgate.policy.reading import AbsentError, UnsettledError
 
 if TYPE_CHECKING:
+    from sealgate.oci.host import RegistrySettings
     from sealgate.policy.reading import Context
 
 Entry = tuple[str, str, Credentials]
@@ -38,18 +39,23 @@ _FORMS = {"kubernetes.io/dockerconfigjson": JSON_KEY, "kubernetes.io/dockercfg":
 class PullSecrets:
     """The credentials of some Secrets: `lookup` is what `oci` asks, `scope` names them without showing any."""
 
-    def __init__(self, owner: str, entries: Sequence[Entry], *, problem: PullSecretError | None = None) -> None:
-        """`owner`: a namespace, or namespaces and names: the same entries of another owner are another scope.
+    def __init__(
+        self, owner: str, entries: Sequence[Entry], *, providers: frozenset[str] = frozenset(),
+        problem: PullSecretError | None = None,
+    ) -> None:  # fmt: skip
+        """`owner`: a namespace, or several: the same entries of another owner are another scope.
 
-        Of `entries`, the longest beginning of a repository wins. `problem`: why they cannot be had; nothing may be asked then.
+        Of `entries`, the longest beginning of a repository wins. `providers`: clouds that are asked where they have nothing.
+        `problem`: why they cannot be had; nothing may be asked then.
         """
         self.problem = problem
+        self._providers = providers
         self._entries = sorted(entries, key=lambda entry: -len(entry[1]))
         told = hashlib.sha256()
         for registry, path, credentials in self._entries:
             for part in (registry, path, *credentials):
                 told.update(len(part).to_bytes(4) + part.encode())
-        self.scope = f"{owner}/{told.hexdigest()}"
+        self.scope = f"{owner}/{told.hexdigest()}" + "".join(f" {name}" for name in sorted(providers))
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -64,6 +70,13 @@ class PullSecrets:
                 return credentials
         return None
 
+    def over(self, settings: RegistrySettings) -> RegistrySettings:
+        """The settings with which one asks with these first: Secrets, then what would ask anyway, then the clouds."""
+        exchange = settings.exchange
+        if self._providers and settings.clouds is not None:
+            exchange = settings.clouds(self._providers)
+        return settings._replace(credentials=self.before(settings.credentials), exchange=exchange)
+
     def before(self, others: Lookup | None) -> Lookup:
         """These, and where they have nothing the others."""
 
@@ -74,12 +87,22 @@ class PullSecrets:
         return lookup
 
 
-def named(secrets: Sequence[tuple[str, str]], context: Context, where: str, notes: list[Note]) -> PullSecrets | None:
-    """What the Secrets hold that a policy names, by (namespace, name); None: it names none, or a person's own stand for them.
+def named(
+    secrets: Sequence[tuple[str, str]], context: Context, where: str, notes: list[Note], *,
+    providers: Iterable[str] = (), tenant: bool = False,
+) -> PullSecrets | None:  # fmt: skip
+    """What the Secrets hold that a policy names, by (namespace, name), and the clouds; None: it names none, or a person's own
+    credentials stand for them.
 
-    Raises `UnsettledError`, above all for one that it may not name.
+    Raises `UnsettledError`, above all for one that it may not name. `tenant`: a policy of a namespace. It may not make the
+    webhook ask a cloud as itself (K16); which clouds are asked for everybody is the operator's to say.
     """
-    if not secrets:
+    clouds = frozenset(providers) - {"default"}
+    if clouds and tenant:
+        message = f"providers of a policy of a namespace are the operator's to name: --registry-credentials {','.join(sorted(clouds))}"
+        notes.append(Note("difference", message, where))
+        clouds = frozenset()
+    if not secrets and not clouds:
         return None
     if len(secrets) > limits.PULL_SECRETS:
         problem = PullSecretError(f"{where}: more than {limits.PULL_SECRETS} pull secrets")
@@ -106,9 +129,10 @@ def named(secrets: Sequence[tuple[str, str]], context: Context, where: str, note
             entries += entries_in(data, f"{namespace}/{name}")
         except PullSecretError as error:
             return PullSecrets("policy", (), problem=error)
-    if absent == len(secrets):
+    if absent == len(secrets) and not clouds:
         return None
-    return PullSecrets("policy:" + ",".join(sorted({namespace for namespace, _ in secrets})), entries)
+    owner = "policy:" + ",".join(sorted({namespace for namespace, _ in secrets}))
+    return PullSecrets(owner, entries, providers=clouds)
 
 
 def entries_of(secret: Mapping[str, Any], where: str) -> list[Entry]:

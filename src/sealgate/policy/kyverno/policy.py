@@ -281,8 +281,9 @@ def _block(fields: Fields, name: str, policy: _Policy, applies: Applies, *, vers
     rule = policy.rule(name, fields.where, acts, applies, images, demand)
     credentials = _credentials(fields, policy)
     keyring = pullsecrets.named(
-        credentials.secrets, policy.context, fields.at("imageRegistryCredentials.secrets"), policy.notes
-    )
+        credentials.secrets, policy.context, fields.at("imageRegistryCredentials"), policy.notes,
+        providers=credentials.providers, tenant=policy.namespace is not None,
+    )  # fmt: skip
     return fields.done(rule._replace(skip=skip, digests=digests, credentials=credentials, keyring=keyring))
 
 

@@ -79,7 +79,10 @@ def read(source: Source, context: Context) -> Loaded:
     )  # fmt: skip
     secrets = tuple(name for each in made for name in each.secrets)
     credentials = _credentials(spec, namespace or context.home, secrets)
-    keyring = pullsecrets.named(credentials.secrets, context, spec.at("credentials.secrets"), notes)
+    keyring = pullsecrets.named(
+        credentials.secrets, context, spec.at("credentials"), notes, providers=credentials.providers,
+        tenant=namespace is not None,
+    )  # fmt: skip
     spec.end()
     if action != "enforce":
         notes.append(Note("action-audit", "refusals of this policy are only reported", spec.at("validationActions")))
