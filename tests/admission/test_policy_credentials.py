@@ -16,6 +16,7 @@ from peers.images import OCI_CONFIG, OCI_MANIFEST, Client, Pushed, push_image
 from sealgate.admission.cluster import ClusterPolicies
 from sealgate.admission.pullsecrets import Scopes
 from sealgate.admission.standing import Loaded
+from sealgate.errors import CredentialsUnavailableError
 from sealgate.gate import policies as files
 from sealgate.kubernetes.client import Client as ClusterClient
 from sealgate.kubernetes.client import Cluster
@@ -286,8 +287,8 @@ def test_signatures_of_an_authority_are_asked_for_with_its_secrets(start, signer
         first_pause=0.01, credentials=lambda name, _: Credentials(*USER) if name == host else None
     )
     secrets = (
-        pull("right", "kyverno", elsewhere, user=OTHER),
-        pull("wrong", "kyverno", elsewhere, user=("another", "x")),
+        pull("right", "cosign-system", elsewhere, user=OTHER),
+        pull("wrong", "cosign-system", elsewhere, user=("another", "x")),
     )
     either = start(policies=read(sigstore(signer, (there, "wrong"), (there, "right")), *secrets), registry=registry)
     either.validate(review(image.reference)).is_allowed()
@@ -300,6 +301,84 @@ def test_signatures_of_an_authority_are_asked_for_with_its_secrets(start, signer
     start(policies=read(sigstore(signer, (there, "right")), *tenants), registry=registry).validate(
         review(image.reference)
     ).is_denied("pull-secret-missing")
+
+
+# -- clouds
+
+
+class Cloud:
+    """What `RegistrySettings.clouds` makes: gives the password of one registry, or fails."""
+
+    def __init__(self, host: str, *, fails: bool = False) -> None:
+        self.asked: list[tuple[frozenset[str], str]] = []
+        self._host = host
+        self._fails = fails
+
+    def __call__(self, names: frozenset[str]) -> Cloud._Of:
+        return Cloud._Of(self, names)
+
+    class _Of:
+        def __init__(self, cloud: Cloud, names: frozenset[str]) -> None:
+            self._cloud, self._names = cloud, names
+
+        async def __call__(self, registry: str, /) -> tuple[Credentials, float] | None:
+            self._cloud.asked.append((self._names, registry))
+            if self._cloud._fails:
+                raise CredentialsUnavailableError("the cloud is away")
+            return (Credentials(*USER), 60.0) if registry == self._cloud._host else None
+
+        def refused(self, registry: str, credentials: Credentials, /) -> None:
+            raise AssertionError(registry)
+
+
+def provided(document: dict, *names: str) -> dict:
+    document["spec"]["rules"][0]["verifyImages"][0].setdefault("imageRegistryCredentials", {})["providers"] = list(
+        names
+    )
+    return document
+
+
+def test_clouds_that_a_policy_names_are_asked_for_it_alone(start, signer, image, host):
+    cloud = Cloud(host)
+    registry = RegistrySettings(first_pause=0.01, clouds=cloud)
+    place = start(policies=read(provided(kyverno(signer), "amazon", "default", "google")), registry=registry)
+    place.validate(review(image.reference)).is_allowed()
+    assert set(cloud.asked) == {(frozenset({"amazon", "google"}), host)}
+    ivp = validating(signer)
+    ivp["spec"]["credentials"] = {"providers": ["github"]}
+    start(policies=read(ivp), registry=registry).validate(review(image.reference)).is_allowed()
+    assert (frozenset({"github"}), host) in cloud.asked
+    del cloud.asked[:]
+    for names in ((), ("default",)):
+        without = start(policies=read(provided(kyverno(signer), *names)), registry=registry)
+        without.validate(review(image.reference)).is_denied("registry-unauthorized")
+    assert not cloud.asked
+
+
+def test_K16_a_policy_of_a_namespace_makes_the_webhook_ask_no_cloud_as_itself(start, signer, image, host):
+    cloud = Cloud(host)
+    policies = read(provided(kyverno(signer, namespace="a"), "amazon"))
+    place = start(policies=policies, registry=RegistrySettings(first_pause=0.01, clouds=cloud))
+    place.validate(review(image.reference)).is_denied("registry-unauthorized")
+    assert not cloud.asked
+    [note] = [note for note in policies.notes if note.code == "difference"]
+    assert "--registry-credentials amazon" in note.message
+    # What the operator names is for everybody.
+    operator = RegistrySettings(first_pause=0.01, exchange=cloud(frozenset({"amazon"})))
+    start(policies=policies, registry=operator).validate(review(image.reference)).is_allowed()
+
+
+def test_secrets_come_before_clouds_and_a_cloud_that_is_away_is_not_done_without(start, signer, image, host):
+    cloud = Cloud(host)
+    both = (provided(kyverno(signer, "pull"), "azure"), pull("pull", "kyverno", host))
+    start(policies=read(*both), registry=RegistrySettings(first_pause=0.01, clouds=cloud)).validate(
+        review(image.reference)
+    ).is_allowed()
+    assert not cloud.asked
+    away = RegistrySettings(first_pause=0.01, clouds=Cloud(host, fails=True))
+    start(policies=read(both[0], pull("pull", "kyverno", "registry.example")), registry=away).validate(
+        review(image.reference)
+    ).is_denied("credentials-unavailable")
 
 
 # -- policies of the cluster
@@ -389,3 +468,19 @@ def test_P23_policies_of_a_tenant_name_secrets_of_their_namespace_alone(cluster,
         assert found[name].demand.passes is False  # it refuses what it may be about
     asked = [path for _, path, _ in cluster.requests if "/secrets/" in path]
     assert set(asked) == {"/api/v1/namespaces/team/secrets/pull"}
+
+
+def test_P23_a_secret_that_may_not_be_read_refuses_the_images_of_its_policy_alone(start, cluster, signer, image, host):
+    cluster.put(SECRETS, secret("pull", "team", {host: auth(*USER)}))
+    cluster.refuse["/api/v1/namespaces/team/secrets/pull"] = 403
+    cluster.put(POLICIES, kyverno(signer, "pull", namespace="team", name="mine"))
+    standing = cluster.begin()
+    assert standing.broken is None
+    denied = start(load=lambda: Loaded(standing.force.catalogue.policies, {}))
+    found = denied.validate(review(image.reference, "team"))
+    found.is_denied("pull-secret-invalid")
+    assert "403" in found.message
+    del cluster.refuse["/api/v1/namespaces/team/secrets/pull"]
+    until(standing, lambda: not _has_problem(standing))
+    allowed = start(load=lambda: Loaded(standing.force.catalogue.policies, {}))
+    allowed.validate(review(image.reference, "team")).is_allowed()

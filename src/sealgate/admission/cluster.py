@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sealgate import limits
 from sealgate.admission.reporting import State
 from sealgate.admission.standing import Force
-from sealgate.errors import ClusterMissingError, PolicyInvalidError, SealgateError
+from sealgate.errors import ClusterDeniedError, ClusterMissingError, PolicyInvalidError, SealgateError
 from sealgate.evidence import base64
 from sealgate.kubernetes.resource import CONFIG_MAP, NAMESPACE, SECRET, Key, Resource
 from sealgate.kubernetes.watch import Informer, labels
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 REFERENCE_SECONDS = 15.0
 _SETTLE_SECONDS = 0.2
 """Changes that come together are read together."""
+_DENIED = "denied"
+"""In place of the data of an object that we may not read: why."""
 _ROUNDS = 8
 """How often a policy is read again because it refers to something further."""
 
@@ -132,6 +134,11 @@ class References:
         if where not in self._fetched:
             raise _MissingError(f"the {kind} {namespace}/{name} has not been fetched yet")
         found = self._fetched[where]
+        if found is not None and _DENIED in found:
+            raise PolicyInvalidError(
+                f"a policy refers to the {kind} {namespace}/{name}: {found[_DENIED]}",
+                hint="RBAC decides that; `sealgate admission install` prints what is needed",
+            )
         if found is None:
             raise AbsentError(f"a policy refers to the {kind} {namespace}/{name}, which the cluster does not have")
         return found
@@ -243,6 +250,8 @@ class ClusterPolicies:
             found = await self._client.get(SECRET if kind == "Secret" else CONFIG_MAP, key.namespace, key.name)
         except ClusterMissingError:
             return None
+        except ClusterDeniedError as error:  # as good as gone: it is not there for us
+            return {_DENIED: error.message}
         return {"data": found.get("data")}
 
     async def _renew(self) -> None:

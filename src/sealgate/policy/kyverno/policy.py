@@ -359,6 +359,9 @@ def _credentials(fields: Fields, policy: _Policy) -> Credentials:
         if provider not in _PROVIDERS:
             raise PolicyInvalidError(f"{found.at('providers')} has {provider!r}", hint=f"of: {', '.join(_PROVIDERS)}")
     insecure = found.flag("allowInsecureRegistry", default=False)
+    if insecure:
+        message = "whether a registry may be asked without TLS is the operator's to say: --allow-insecure-registry"
+        policy.notes.append(Note("difference", message, found.at("allowInsecureRegistry")))
     return found.done(Credentials(tuple(secrets), providers, insecure))
 
 

@@ -78,7 +78,7 @@ def read(source: Source, context: Context) -> Loaded:
         digests.required, any("getImageData" in text for text in texts),
     )  # fmt: skip
     secrets = tuple(name for each in made for name in each.secrets)
-    credentials = _credentials(spec, namespace or context.home, secrets)
+    credentials = _credentials(spec, namespace or context.home, secrets, notes)
     keyring = pullsecrets.named(
         credentials.secrets, context, spec.at("credentials"), notes, providers=credentials.providers,
         tenant=namespace is not None,
@@ -265,7 +265,7 @@ def _webhook(spec: Fields) -> None:
         fields.end()
 
 
-def _credentials(spec: Fields, namespace: str, pull: tuple[str, ...]) -> Credentials:
+def _credentials(spec: Fields, namespace: str, pull: tuple[str, ...], notes: list[Note]) -> Credentials:
     fields = spec.fields("credentials")
     if fields is None:
         return Credentials(tuple((namespace, name) for name in pull))
@@ -280,4 +280,7 @@ def _credentials(spec: Fields, namespace: str, pull: tuple[str, ...]) -> Credent
                 f"{fields.at('secrets')} has {each!r}", hint=f"a Secret of the namespace {namespace}"
             )
     insecure = fields.flag("allowInsecureRegistry", default=False)
+    if insecure:
+        message = "whether a registry may be asked without TLS is the operator's to say: --allow-insecure-registry"
+        notes.append(Note("difference", message, fields.at("allowInsecureRegistry")))
     return fields.done(Credentials(tuple((namespace, name) for name in secrets), providers, insecure))

@@ -248,7 +248,7 @@ class Reader:
         [one] = sources
         oci, prefix = one.text("oci"), one.text("tagPrefix") or ""
         # As policy-controller's README says, of its own namespace: what a tenant keeps in theirs decides nothing (K16).
-        home = self._context.home
+        home = conditions.home(self._context)
         secrets = [(home, each.done(each.required_text("name"))) for each in one.objects("signaturePullSecrets")]
         keyring = pullsecrets.named(secrets, self._context, one.at("signaturePullSecrets"), self._notes)
         one.end()
