@@ -381,6 +381,21 @@ def test_secrets_come_before_clouds_and_a_cloud_that_is_away_is_not_done_without
     ).is_denied("credentials-unavailable")
 
 
+def test_a_tag_means_what_it_means_to_the_first_rule_that_may_see_it(start, signer, image, host):
+    """Rules whose credentials do not do are refused, each for itself; reported only, they take no other along."""
+    away = RegistrySettings(first_pause=0.01, clouds=Cloud(host, fails=True))
+    wrong = pull("wrong", "kyverno", host, user=("someone", "other"))
+    documents = (
+        provided(kyverno(signer, name="a", action="Audit"), "google"), kyverno(signer, "wrong", name="b", action="Audit"),
+        kyverno(signer, "pull", name="c"), pull("pull", "kyverno", host), wrong,
+    )  # fmt: skip
+    found = start(policies=read(*documents), registry=away).mutate(review(image.tagged))
+    found.is_allowed()
+    assert found.patch[0]["value"] == f"{image.tagged}@{image.digest}"
+    nobody = start(policies=read(*documents[:2], kyverno(signer, "wrong", name="c"), wrong), registry=away)
+    nobody.mutate(review(image.tagged)).is_denied("credentials-unavailable")
+
+
 # -- policies of the cluster
 
 

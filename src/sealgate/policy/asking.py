@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sealgate.errors import ForbiddenError, ImageNotFoundError, UnauthorizedError
+from sealgate.errors import CredentialsUnavailableError, ForbiddenError, ImageNotFoundError, UnauthorizedError
 from sealgate.transport import flow
 from sealgate.verification import verdict as verdicts
 
@@ -34,7 +34,8 @@ async def resolve(judge: Judge, rules: Sequence[Rule], reference: Reference) -> 
     for keyring in dict.fromkeys(rule.keyring for rule in rules):
         try:
             return await under(judge, keyring).resolve(reference)
-        except (UnauthorizedError, ForbiddenError, ImageNotFoundError) as error:  # others may see more
+        except (UnauthorizedError, ForbiddenError, ImageNotFoundError, CredentialsUnavailableError) as error:
+            # Others may see more.
             refused = refused or error
     if refused is None:
         return await judge.resolve(reference)
