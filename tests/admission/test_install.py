@@ -143,3 +143,32 @@ def test_without_an_authority_the_webhook_makes_its_own_and_may_write_nothing_el
     assert writing == [(registered, ["sealgate"]), (["secrets"], ["sealgate-serving"])]
     both = ("--ca-bundle", "/dev/null", "--cert-manager", "a/b")
     assert sealgate("admission", "install", "--image", OPTIONS.image, *both, check=False).returncode == 2
+
+
+def installed(sealgate, *options: str) -> tuple[dict, dict]:
+    """The service account and the Deployment that are printed."""
+    done = sealgate("admission", "install", "--image", OPTIONS.image, *options, check=True)
+    documents = {each["kind"]: each for each in yaml.safe_load_all(done.stdout)}
+    return documents["ServiceAccount"], documents["Deployment"]["spec"]["template"]
+
+
+def test_clouds_are_asked_when_that_is_said_and_know_the_service_account(sealgate):
+    account, template = installed(
+        sealgate, "--registry-credentials", "azure,amazon,default",
+        "--account-annotation", "eks.amazonaws.com/role-arn=arn:aws:iam::1:role/a=b",
+    )  # fmt: skip
+    assert account["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/a=b"}
+    arguments = template["spec"]["containers"][0]["args"]
+    assert arguments[arguments.index("--registry-credentials") + 1] == "amazon,azure"
+    assert template["metadata"]["labels"]["azure.workload.identity/use"] == "true"
+    account, template = installed(sealgate)
+    assert "annotations" not in account["metadata"]
+    assert "--registry-credentials" not in template["spec"]["containers"][0]["args"]
+    assert "azure.workload.identity/use" not in template["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--registry-credentials", "aws"), ("--account-annotation", "name"), ("--account-annotation", "=x")]
+)
+def test_a_cloud_or_an_annotation_that_is_none(sealgate, wrong):
+    assert sealgate("admission", "install", "--image", OPTIONS.image, *wrong, check=False).returncode == 2

@@ -294,3 +294,25 @@ def test_each_scheme_has_its_own_proxy():
     found = from_environment(HTTPS_PROXY="http://secure.test:1", HTTP_PROXY="http://plain.test:2")
     assert found.for_url(Url("https", "a.test", 443, "/")) == Proxy("secure.test", 1, None)
     assert found.for_url(Url("http", "a.test", 80, "/")) == Proxy("plain.test", 2, None)
+
+
+# -- not through a proxy
+
+
+def test_what_goes_direct_never_meets_the_proxy(adapters, proxy, evil_registry, monkeypatch):
+    """A machine's metadata service answers with credentials; through a proxy they would be the proxy's."""
+    there = evil_registry()
+    there.on("GET", "/v2/", scripts.reply(200, b"direct"))
+    real = socket.getaddrinfo
+
+    def resolve(host, *rest, **more):
+        return real(there.address if host in {HOST, HOST.encode()} else host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    adapter = adapters(proxies=proxies(proxy))
+    request = Request("GET", Url("http", HOST, there.port, "/v2/"))
+    for direct, body in ((True, b"direct"), (False, b"through the proxy"), (True, b"direct")):
+        # The kept connection of either is not the other's.
+        assert send(adapter, request._replace(direct=direct)).body == body
+    assert len(proxy.requests) == 1
+    assert len(there.requests) == 2

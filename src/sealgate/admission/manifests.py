@@ -69,6 +69,10 @@ class Options(NamedTuple):
     ca_bundle: bytes = b""
     cert_manager: str | None = None
     pull_secrets: bool = False
+    providers: tuple[str, ...] = ()
+    """Clouds that are asked for credentials of their registries."""
+    annotations: tuple[tuple[str, str], ...] = ()
+    """Of the service account: by these clouds know it."""
 
     @property
     def own_certificate(self) -> bool:
@@ -131,10 +135,13 @@ def _namespace(options: Options) -> dict[str, Any]:
 
 
 def _account(options: Options) -> dict[str, Any]:
+    metadata = _meta(options)
+    if options.annotations:
+        metadata["annotations"] = dict(options.annotations)
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": _meta(options),
+        "metadata": metadata,
         "automountServiceAccountToken": False,
     }
 
@@ -199,6 +206,10 @@ def _deployment(options: Options) -> dict[str, Any]:
     ]  # fmt: skip
     if options.pull_secrets:
         arguments.append("--pull-secrets")
+    if options.providers:
+        arguments += ["--registry-credentials", ",".join(options.providers)]
+    # Azure's workload identity is given to pods that ask for it, and to no others.
+    asks = {"azure.workload.identity/use": "true"} if "azure" in options.providers else {}
     probe = {"scheme": "HTTPS", "port": PORT}
     container = {
         "name": NAME,
@@ -240,7 +251,7 @@ def _deployment(options: Options) -> dict[str, Any]:
             "replicas": options.replicas,
             "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "selector": {"matchLabels": selector},
-            "template": {"metadata": {"labels": dict(_LABELS)}, "spec": pod},
+            "template": {"metadata": {"labels": _LABELS | asks}, "spec": pod},
         },
     }
 

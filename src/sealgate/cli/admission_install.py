@@ -58,6 +58,14 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--pull-secrets",
         help="let it read the pull secrets of all namespaces (RBAC for Secrets and ServiceAccounts)",
     )
+    install.add_argument(
+        "--registry-credentials", metavar="PROVIDERS", action="append", default=[],
+        help="let it ask these clouds for credentials of their registries, as its service account (as of `serve`)",
+    )  # fmt: skip
+    install.add_argument(
+        "--account-annotation", metavar="NAME=VALUE", action="append", default=[],
+        help="an annotation of its service account, such as eks.amazonaws.com/role-arn=… (repeatable)",
+    )  # fmt: skip
     add_flag(install, "--apply", help="put the objects into the cluster, in place of printing them")
 
 
@@ -121,6 +129,7 @@ def _options(arguments: argparse.Namespace, context: Context) -> Options:
     from sealgate import limits
     from sealgate.admission.manifests import Options
     from sealgate.cli.gating import read_file
+    from sealgate.oci.exchange import providers
 
     bundle = read_file(arguments.ca_bundle, context, limit=limits.CONFIG_FILE_BYTES) if arguments.ca_bundle else b""
     if arguments.ca_bundle and not bundle:
@@ -131,7 +140,16 @@ def _options(arguments: argparse.Namespace, context: Context) -> Options:
         image=arguments.image, namespace=arguments.install_namespace, replicas=arguments.replicas,
         exempt=tuple(arguments.exempt_namespace), seconds=arguments.webhook_timeout, ca_bundle=bundle,
         cert_manager=arguments.cert_manager, pull_secrets=arguments.pull_secrets,
+        providers=tuple(sorted(providers.parse_all(arguments.registry_credentials))),
+        annotations=tuple(_annotation(each) for each in arguments.account_annotation),
     )  # fmt: skip
+
+
+def _annotation(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value:
+        raise UsageError("--account-annotation is no annotation", hint="NAME=VALUE")
+    return name, value
 
 
 def _yaml(documents: list[dict[str, Any]]) -> str:

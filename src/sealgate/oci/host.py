@@ -196,9 +196,10 @@ class Host:
             sent = [*self._headers(), *headers]
             authorization = None
             if own:
-                if scope in self._ends and await flow.now() >= self._ends[scope]:
+                ends = self._ends.get(scope)
+                if ends is not None and await flow.now() >= ends and self._ends.get(scope) == ends:
                     self._authorization.pop(scope, None)
-                    self._ends.pop(scope, None)
+                    del self._ends[scope]
                 authorization = self._authorization.get(scope)
                 if authorization is None and self._challenge is not None and not challenged:
                     try:
@@ -300,10 +301,14 @@ class Host:
             return f"Bearer {credentials.registry_token}"
         try:
             return await self._get_token(challenged, credentials, scope, url)
-        except UnauthorizedError:
-            if lent and credentials is not None:
-                self._give_up(credentials)
-            raise
+        except UnauthorizedError as error:
+            if not lent or credentials is None:
+                raise
+            self._give_up(credentials)
+            raise UnauthorizedError(
+                error.message,
+                hint="a cloud gave them (--registry-credentials): may that identity read this repository?",
+            ) from error
 
     async def _exchange(self, scope: tuple[str, str]) -> Credentials | None:
         """What a cloud gives; asked for once however many repositories wait for it."""

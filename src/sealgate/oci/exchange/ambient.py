@@ -67,9 +67,8 @@ def of_process(environ: Mapping[str, str]) -> Ambient:
 
 
 def _read(path: str) -> bytes:
-    # A pipe or a device that somebody put there would block for ever.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    # A pipe that somebody put there would block for ever.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         return file.read(limits.EXCHANGE_BODY_BYTES + 1) or b""
 
 

@@ -6,6 +6,7 @@ exactly: no port, no further label before or behind it. So no name that merely l
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,11 @@ def parse(text: str) -> frozenset[str]:
     if not found or found - {DEFAULT, *NAMES}:
         raise UsageError("no provider of registry credentials", hint=", ".join((*NAMES, DEFAULT)))
     return found - {DEFAULT}
+
+
+def parse_all(texts: Iterable[str]) -> frozenset[str]:
+    """The names of several such texts together; none of none. Raises `UsageError`."""
+    return frozenset().union(*(parse(text) for text in texts))
 
 
 def key(provider: str, registry: str) -> str | None:
