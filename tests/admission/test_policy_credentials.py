@@ -13,6 +13,7 @@ from admission.test_pull_secrets import SECRETS, auth, secret
 from bypasses.scene import SIGNATURE, SIMPLE, Signer, b64, compact
 from kubernetes.fake_api_server import FakeApiServer
 from peers.images import OCI_CONFIG, OCI_MANIFEST, Client, Pushed, push_image
+from sealgate.admission.cache import Settings as CacheSettings
 from sealgate.admission.cluster import ClusterPolicies
 from sealgate.admission.pullsecrets import Scopes
 from sealgate.admission.standing import Loaded
@@ -389,11 +390,36 @@ def test_a_tag_means_what_it_means_to_the_first_rule_that_may_see_it(start, sign
         provided(kyverno(signer, name="a", action="Audit"), "google"), kyverno(signer, "wrong", name="b", action="Audit"),
         kyverno(signer, "pull", name="c"), pull("pull", "kyverno", host), wrong,
     )  # fmt: skip
-    found = start(policies=read(*documents), registry=away).mutate(review(image.tagged))
-    found.is_allowed()
-    assert found.patch[0]["value"] == f"{image.tagged}@{image.digest}"
+    start(policies=read(*documents), registry=away).mutate(review(image.tagged)).is_allowed()
     nobody = start(policies=read(*documents[:2], kyverno(signer, "wrong", name="c"), wrong), registry=away)
     nobody.mutate(review(image.tagged)).is_denied("credentials-unavailable")
+
+
+def test_K16_a_secret_in_a_file_that_vanishes_refuses_whatever_was_found_with_it(start, signer, image, host, tmp_path):
+    """While the webhook runs: a verdict that is kept is not shown without the Secret, nor under another password."""
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    (folder / "check.yaml").write_text(yaml.safe_dump(kyverno(signer, "pull")))
+    file = folder / "secret.yaml"
+
+    def load() -> Loaded:
+        return Loaded(files.of_sources(files.read_all([str(folder)]), Settings()), {})
+
+    file.write_text(yaml.safe_dump(pull("pull", "kyverno", host)))
+    place = start(load=load, paths=(str(folder),), cache=CacheSettings(known_good_seconds=3600))
+    place.validate(review(image.reference)).is_allowed()
+    for change, code in (
+        (file.unlink, "pull-secret-missing"),
+        (lambda: file.write_text(yaml.safe_dump(pull("pull", "kyverno", host, user=("someone", "x")))), "registry-unauthorized"),
+    ):  # fmt: skip
+        change()
+        place.running.renew()
+        place.validate(review(image.reference)).is_denied(code)
+    told = [each for each in place.log() if each["event"] == "policy-credentials"]
+    assert [(each["rule"], each["code"]) for each in told] == [("check/signed", "pull-secret-missing")]
+    file.write_text(yaml.safe_dump(pull("pull", "kyverno", host)))
+    place.running.renew()
+    place.validate(review(image.reference)).is_allowed()
 
 
 # -- policies of the cluster

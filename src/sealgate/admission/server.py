@@ -63,6 +63,7 @@ _STOP_SECONDS = 30
 _KEEP_ALIVE = 120
 """Longer than Go's clients keep an idle connection (90 s): so they close it, and no request meets a closing server."""
 _CERTIFICATE_SECONDS = 10.0
+_TOLD = 32
 _THREADS = 32
 """For credential helpers, conditions and names that take long to resolve: one that hangs must not stop the others."""
 
@@ -249,6 +250,7 @@ class _Server(uvicorn.Server):
             self.should_exit = True
             return
         self.application.tested = True
+        self._tell_credentials()
         self._started(self._shown)
 
     def _place(self, sockets: list[socket.socket] | None) -> selftest.Place:
@@ -320,6 +322,7 @@ class _Server(uvicorn.Server):
             changed = False
         if changed:
             self._tell_policies()
+            self._tell_credentials()
         if certificates_too and self._context is not None:
             self._renew_certificate()
 
@@ -337,6 +340,19 @@ class _Server(uvicorn.Server):
         rules = len(standing.force.catalogue.policies.rules)
         parts.metrics.rules.set(rules)
         parts.journal.say("policies-changed", generation=standing.force.generation, rules=rules)
+
+    def _tell_credentials(self) -> None:
+        """Rules that refuse everything because their Secrets cannot be had, before a pod shows it."""
+        parts = self._parts
+        found = [
+            (rule.title, problem)
+            for rule in parts.standing.force.catalogue.policies.rules
+            if rule.keyring is not None and (problem := rule.keyring.problem) is not None
+        ]
+        for title, problem in found[:_TOLD]:
+            parts.journal.say(
+                "policy-credentials", level="error", rule=title, code=problem.code, message=problem.message
+            )
 
     def _renew_certificate(self) -> None:
         parts = self._parts

@@ -62,8 +62,12 @@ async def verdicts_of(
         found = await under(judge, keyring).verdicts(reference, digest, tuple(asked.values()), now=now)
         return dict(zip(asked, found, strict=True))
 
-    answers = await flow.gather([ask(keyring, asked) for keyring, asked in wanted.items()])
-    found = dict(zip(wanted, answers, strict=True))
+    if len(wanted) == 1:
+        [(keyring, asked)] = wanted.items()
+        found = {keyring: await ask(keyring, asked)}
+    else:
+        answers = await flow.gather([ask(keyring, asked) for keyring, asked in wanted.items()])
+        found = dict(zip(wanted, answers, strict=True))
     return [{each.identity: found[_keyring(each, rule)][each.identity] for each in attestors(rule)} for rule in rules]
 
 
