@@ -246,6 +246,8 @@ def test_K16_a_secret_that_is_missing_refuses_and_nobody_is_asked(start, scene, 
     else:
         found.is_allowed()
     assert place.metric("sealgate_decisions_total", code="pull-secret-missing") == 1
+    by_tag = place.mutate(review(scene.tag))
+    by_tag.is_denied("pull-secret-missing") if action == "Enforce" else by_tag.is_allowed()
     assert not scene.registry.requests
     there = start(
         policies=read(kyverno(scene.signer, "pull", action=action), pull("pull", "kyverno", "registry.example"))

@@ -64,7 +64,9 @@ class PullSecrets:
         return f"PullSecrets({len(self)} entries)"
 
     def lookup(self, registry: str, repository: str) -> Credentials | None:
-        """Credentials of a repository of a canonical registry; None: anonymous."""
+        """Credentials of a repository of a canonical registry; None: anonymous. Raises what is the `problem`."""
+        if self.problem is not None:  # nobody should have asked
+            raise type(self.problem)(self.problem.message, hint=self.problem.hint)
         for host, path, credentials in self._entries:
             if host == registry and (not path or repository == path or repository.startswith(f"{path}/")):
                 return credentials
