@@ -87,3 +87,36 @@ def test_a_provider_that_is_none_is_a_usage_error(cli, image, signer, fake_netwo
     assert "amazon" in said.err
     assert cli(*verify, "default,amazon", "--registry-credentials", "github", env={"GH_TOKEN": TOKEN}).code == 0
     assert cli(*verify, "default", env={"GH_TOKEN": TOKEN}).code == 14
+
+
+def test_the_gate_and_explain_use_it_too(cli, image, signer, fake_network, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    pem = signer.path.read_text().replace("\n", "\n" + " " * 8).rstrip()
+    policy.write_text(f"""apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata:
+  name: check
+spec:
+  validationFailureAction: Enforce
+  rules:
+  - name: signed
+    match:
+      any:
+      - resources:
+          kinds: [Pod]
+    verifyImages:
+    - image: "ghcr.io/team/*"
+      key: |-
+        {pem}
+""")
+    manifest = tmp_path / "pod.yaml"
+    manifest.write_text(
+        "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}, "
+        f'spec: {{containers: [{{name: c, image: "{image}"}}]}}}}\n'
+    )
+    for command in (("gate", "-p", policy, manifest), ("policy", "explain", policy, image)):
+        said = cli(*command, "--registry-credentials", "github", env={"GITHUB_TOKEN": TOKEN})
+        assert said.code == 0, said.out + said.err
+        said = cli(*command, env={"GITHUB_TOKEN": TOKEN})
+        assert said.code == 14, said.out + said.err
+        assert TOKEN not in said.out + said.err

@@ -152,6 +152,14 @@ def test_a_pod_identity(clouds, exchange, pod):
     refuses(exchange, "credentials-refused", clouds, **pod | {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": ""})
 
 
+def test_the_header_for_containers_may_be_two_words_and_never_two_lines(clouds, exchange):
+    environ = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{ECS}/v2/credentials/task"}
+    assert exchange("amazon", ACCOUNT, **environ, AWS_CONTAINER_AUTHORIZATION_TOKEN="Basic abcd")
+    assert clouds.asked[0].headers["authorization"] == "Basic abcd"
+    refuses(exchange, "credentials-missing", clouds, **environ, AWS_CONTAINER_AUTHORIZATION_TOKEN="Basic a\r\nX: y")
+    assert clouds.hosts == [ECS, ECR]
+
+
 def test_a_task_of_ecs(clouds, exchange):
     assert exchange("amazon", ACCOUNT, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI="/v2/credentials/task")
     assert clouds.hosts == [ECS, ECR]

@@ -18,7 +18,8 @@ def given(tmp_path):
     """A file that GOOGLE_APPLICATION_CREDENTIALS names."""
 
     def write(document: object) -> dict[str, str]:
-        path = tmp_path / "google.json"
+        path = tmp_path / "a folder é" / "google.json"
+        path.parent.mkdir(exist_ok=True)
         path.write_text(document if isinstance(document, str) else json.dumps(document))
         return {"GOOGLE_APPLICATION_CREDENTIALS": str(path)}
 
@@ -126,12 +127,14 @@ def test_a_workload_of_another_place(clouds, exchange, given, elsewhere):
     found = exchange("google", REGISTRY, **given(elsewhere))
     assert found.credentials.password == "google-elsewhere-token"
     assert clouds.hosts == [STS]
+    assert clouds.asked[0].form["scope"].endswith("/auth/cloud-platform")
 
 
 def test_a_workload_of_another_place_as_a_service_account(clouds, exchange, given, elsewhere):
     found = exchange("google", REGISTRY, **given(elsewhere | {"service_account_impersonation_url": ACCOUNT}))
     assert found.credentials.password == "google-access-token-3"
     assert clouds.hosts == [STS, IAM]
+    assert clouds.asked[0].form["scope"].endswith("/auth/iam")
 
 
 def test_the_token_of_another_place_in_json(clouds, exchange, given, elsewhere, tmp_path):

@@ -50,7 +50,7 @@ async def keys(ambient: Ambient, *, region: str) -> Keys:
         if not (identifier and secret):
             raise CredentialsMissingError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY belong together")
         return Keys(identifier, secret, ambient.variable("AWS_SESSION_TOKEN"))
-    if ambient.variable("AWS_WEB_IDENTITY_TOKEN_FILE"):
+    if ambient.path("AWS_WEB_IDENTITY_TOKEN_FILE"):
         return await _of_service_account(ambient, region)
     if ambient.variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") or ambient.variable(
         "AWS_CONTAINER_CREDENTIALS_FULL_URI"
@@ -68,7 +68,7 @@ async def _of_service_account(ambient: Ambient, region: str) -> Keys:
     role = ambient.variable("AWS_ROLE_ARN")
     if not role:
         raise CredentialsMissingError("AWS_WEB_IDENTITY_TOKEN_FILE needs AWS_ROLE_ARN")
-    path = ambient.variable("AWS_WEB_IDENTITY_TOKEN_FILE")
+    path = ambient.path("AWS_WEB_IDENTITY_TOKEN_FILE")
     where = ambient.variable("AWS_REGION") or ambient.variable("AWS_DEFAULT_REGION") or region
     if re.fullmatch(REGION, where) is None:
         raise CredentialsMissingError("AWS_REGION or AWS_DEFAULT_REGION is no region")
@@ -122,11 +122,12 @@ async def _of_container(ambient: Ambient) -> Keys:
             hint=", ".join(sorted(_CONTAINERS)),
         )
     service = Service("Amazon's credentials of containers", url, own=plain)
-    path = ambient.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+    path = ambient.path("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
     if path:
-        token = await flow.call(lambda: ambient.text(path, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"))
+        # The whole value of the header, which may be two words ("Basic …").
+        token = await flow.call(lambda: ambient.text(path, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", words=True))
     else:
-        token = ambient.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+        token = ambient.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN", words=True)
     headers = (("Accept", "application/json"), *((("Authorization", token),) if token else ()))
     answer = asking.document(service, await asking.ask(service, "GET", headers=headers))
     return _checked(service, answer, ambient.clock(), session="Token")

@@ -30,13 +30,20 @@ class Ambient(NamedTuple):
     def __repr__(self) -> str:
         return "Ambient(…)"
 
-    def variable(self, name: str) -> str:
-        """What a variable holds, without blanks around it; `""` where it is not set. Raises `CredentialsMissingError`."""
-        return _plain(self.environ.get(name, "").strip(), name)
+    def variable(self, name: str, *, words: bool = False) -> str:
+        """What a variable holds, without blanks around it; `""` where it is not set. `words`: it may have blanks within.
 
-    def text(self, path: str, what: str) -> str:
+        Raises `CredentialsMissingError`.
+        """
+        return _plain(self.environ.get(name, "").strip(), name, words=words)
+
+    def path(self, name: str) -> str:
+        """The file that a variable names; `""` where it is not set."""
+        return self.environ.get(name, "")
+
+    def text(self, path: str, what: str, *, words: bool = False) -> str:
         """A file of one token, without blanks around it. `what` names it in errors. Blocks. Raises `CredentialsMissingError`."""
-        found = _plain(self.document(path, what).decode("utf-8", "replace").strip(), what)
+        found = _plain(self.document(path, what).decode("utf-8", "replace").strip(), what, words=words)
         if not found:
             raise CredentialsMissingError(f"{what} is empty")
         return found
@@ -72,8 +79,9 @@ def _read(path: str) -> bytes:
         return file.read(limits.EXCHANGE_BODY_BYTES + 1) or b""
 
 
-def _plain(text: str, what: str) -> str:
+def _plain(text: str, what: str, *, words: bool) -> str:
     """Text that can stand in a header or a form."""
-    if not text.isascii() or (text and not text.isprintable()) or " " in text or len(text) > limits.EXCHANGE_BODY_BYTES:
+    odd = not text.isascii() or (text and not text.isprintable()) or (" " in text and not words)
+    if odd or len(text) > limits.EXCHANGE_BODY_BYTES:
         raise CredentialsMissingError(f"{what} holds characters that cannot be sent, or too many")
     return text

@@ -54,12 +54,12 @@ async def exchange(registry: str, ambient: Ambient) -> Exchanged:
 
 
 def _is_workload(ambient: Ambient) -> bool:
-    return bool(ambient.variable("AZURE_FEDERATED_TOKEN_FILE"))
+    return bool(ambient.path("AZURE_FEDERATED_TOKEN_FILE"))
 
 
 async def _of_workload(cloud: str, ambient: Ambient) -> str:
     """An access token for the identity whose token lies in a file."""
-    path = ambient.variable("AZURE_FEDERATED_TOKEN_FILE")
+    path = ambient.path("AZURE_FEDERATED_TOKEN_FILE")
     tenant, client = ambient.variable("AZURE_TENANT_ID"), ambient.variable("AZURE_CLIENT_ID")
     if re.fullmatch("[A-Za-z0-9.-]{1,255}", tenant) is None or not client:
         raise CredentialsMissingError(

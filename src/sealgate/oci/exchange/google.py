@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _LABEL = "[a-z0-9](?:[a-z0-9-]{0,40}[a-z0-9])?"
 _REGISTRY = re.compile(rf"{_LABEL}-docker\.pkg\.dev|(?:{_LABEL}\.)?gcr\.io")
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_SCOPE_OF_IAM = "https://www.googleapis.com/auth/iam"
+"""Enough for a token that gets another one."""
 _METADATA = "169.254.169.254"
 """By its address, as Google's own libraries ask it: no name server can then lead elsewhere."""
 _TOKENS = Url("https", "oauth2.googleapis.com", 443, "/token")
@@ -48,7 +50,7 @@ def key(registry: str) -> str | None:
 
 async def exchange(registry: str, ambient: Ambient) -> Exchanged:
     """An access token as a password. Raises the errors of this room."""
-    path = ambient.variable("GOOGLE_APPLICATION_CREDENTIALS")
+    path = ambient.path("GOOGLE_APPLICATION_CREDENTIALS")
     if not path:
         return await _of_machine(ambient)
     described = await flow.call(lambda: _document(ambient.document(path, _FILE)))
@@ -135,7 +137,7 @@ async def _of_elsewhere(described: Mapping[str, Any], ambient: Ambient) -> Excha
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
         "requested_token_type": "urn:ietf:params:oauth:token-type:access_token",
         "audience": _field(described, "audience"),
-        "scope": _SCOPE,
+        "scope": _SCOPE if matched is None else _SCOPE_OF_IAM,
         "subject_token_type": _field(described, "subject_token_type"),
         "subject_token": await flow.call(lambda: _subject(described.get("credential_source"), ambient)),
     }
