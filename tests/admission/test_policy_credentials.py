@@ -17,6 +17,7 @@ from sealgate.admission.cache import Settings as CacheSettings
 from sealgate.admission.cluster import ClusterPolicies
 from sealgate.admission.pullsecrets import Scopes
 from sealgate.admission.standing import Loaded
+from sealgate.digest import Digest
 from sealgate.errors import CredentialsUnavailableError
 from sealgate.gate import policies as files
 from sealgate.kubernetes.client import Client as ClusterClient
@@ -26,6 +27,7 @@ from sealgate.oci.host import RegistrySettings
 from sealgate.policy.attestors import Settings
 from sealgate.transport.http import HttpClient
 from sealgate.transport.message import Tls, Url
+from sealgate.verification.deny import DenyList
 
 USER = ("someone", "a secret")
 OTHER = ("another", "a word")
@@ -122,10 +124,10 @@ def pull(name: str, namespace: str, *hosts: str, user: tuple[str, str] = USER) -
     return {"apiVersion": "v1", "kind": "Secret"} | secret(name, namespace, {host: auth(*user) for host in hosts})
 
 
-def read(*documents: dict):
+def read(*documents: dict, settings: Settings | None = None):
     """The policies of a webhook that reads them from files."""
     sources = list(files.parse(yaml.safe_dump_all(documents).encode(), "policies.yaml"))
-    return files.of_sources(sources, Settings())
+    return files.of_sources(sources, settings or Settings())
 
 
 def review(image: str, namespace: str = "a", **spec) -> dict:
@@ -253,6 +255,15 @@ def test_K16_a_secret_that_is_missing_refuses_and_nobody_is_asked(start, scene, 
         policies=read(kyverno(scene.signer, "pull", action=action), pull("pull", "kyverno", "registry.example"))
     )
     there.validate(review(scene.name)).is_allowed()
+
+
+def test_what_is_on_the_deny_list_is_refused_also_where_the_secret_is_missing(start, scene):
+    """The rule is only audited; the digest stands in the name, so nobody needs to be asked."""
+    audited = kyverno(scene.signer, "pull", action="Audit")
+    denied = Settings(deny=DenyList(((Digest.parse(str(scene.image.digest)), "it is known to be bad"),)))
+    start(policies=read(audited, settings=denied)).validate(review(scene.name)).is_denied("denied-digest")
+    assert not scene.registry.requests
+    start(policies=read(audited)).validate(review(scene.name)).is_allowed()
 
 
 def test_a_rule_without_its_secret_takes_no_other_rule_along(start, scene):

@@ -334,7 +334,8 @@ async def _image(
         ]
         asked = [rule for rule in asked if asking.problem(rule) is None]
         if not asked:
-            return base._replace(rulings=tuple(rulings))
+            base = base._replace(rulings=tuple(rulings))
+            return await _denied(index, base, reference, judge) if reference.digest is not None else base
         resolve = functools.partial(asking.resolve, judge, asked)
     try:
         digest = reference.digest or await resolve(reference)  # (4)
