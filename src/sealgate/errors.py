@@ -64,6 +64,7 @@
     │   ├── TrustUpdateError          trust-update-invalid     15   what a TUF repository served does not verify
     │   │   └── TrustUpdateExpiredError   trust-update-expired      it did, once
     │   ├── PullSecretError           pull-secret-invalid       1   a Secret with credentials that cannot be read
+    │   │   └── PullSecretMissingError    pull-secret-missing           a policy names it, and it is not there
     │   ├── ClusterAnswerError        cluster-answer-invalid    1   the Kubernetes API answers something else
     │   └── LimitError                limit-exceeded
     ├── KeyMaterialError              key-invalid              15   missing, malformed or expired trust material
@@ -740,6 +741,12 @@ class PullSecretError(ContentError):
     """A Secret with credentials of registries that cannot be read."""
 
     code = "pull-secret-invalid"
+
+
+class PullSecretMissingError(PullSecretError):
+    """A Secret with credentials of registries that a policy names and that is not there."""
+
+    code = "pull-secret-missing"
 
 
 class AbortedError(SealgateError):

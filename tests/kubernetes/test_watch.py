@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from sealgate import limits
 from sealgate.errors import ClusterNameError, ClusterUnavailableError
 from sealgate.kubernetes.resource import CONFIG_MAP, NAMESPACE, SECRET, Key
 from sealgate.kubernetes.watch import Informer
@@ -139,3 +140,21 @@ def test_X12_names_cannot_leave_their_place(name):
     if name and len(name) < 100:
         with pytest.raises(ClusterNameError):
             CONFIG_MAP.path(name, "x")
+
+
+def test_nothing_that_is_asked_for_now_waits_behind_watches(run, fake, client):
+    """As many watches as a host has connections, all open; each of them would go on for half a minute."""
+    fake.serve(PATH)
+    fake.put("/api/v1/secrets", {"metadata": {"name": "pull", "namespace": "team"}, "data": {}})
+    many = [Informer(client, NAMESPACE, seconds=30) for _ in range(limits.CONNECTIONS_PER_HOST)]
+
+    async def go():
+        tasks = [await flow.spawn(each.run()) for each in many]
+        await until(lambda: len(fake.versions) == len(many))
+        found = await client.get(SECRET, "team", "pull")
+        for task in tasks:
+            await task.cancel()
+        return found
+
+    assert run(go())["metadata"]["name"] == "pull"
+    assert len(fake.versions) == limits.CONNECTIONS_PER_HOST  # none of them had ended and begun again

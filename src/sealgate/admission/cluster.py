@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sealgate import limits
 from sealgate.admission.reporting import State
 from sealgate.admission.standing import Force
-from sealgate.errors import ClusterMissingError, PolicyInvalidError, SealgateError
+from sealgate.errors import ClusterDeniedError, ClusterMissingError, PolicyInvalidError, SealgateError
 from sealgate.evidence import base64
 from sealgate.kubernetes.resource import CONFIG_MAP, NAMESPACE, SECRET, Key, Resource
 from sealgate.kubernetes.watch import Informer, labels
 from sealgate.policy import reading
 from sealgate.policy.evaluate import Index
 from sealgate.policy.model import Digests, Policies, Rule, Static
-from sealgate.policy.reading import Context, Loaded, Source
+from sealgate.policy.reading import AbsentError, Context, Loaded, Source, UnsettledError
 from sealgate.transport import flow
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 REFERENCE_SECONDS = 15.0
 _SETTLE_SECONDS = 0.2
 """Changes that come together are read together."""
+_DENIED = "denied"
+"""In place of the data of an object that we may not read: why."""
 _ROUNDS = 8
 """How often a policy is read again because it refers to something further."""
 
@@ -83,7 +85,7 @@ class _Everything:
         return True
 
 
-class _MissingError(PolicyInvalidError):
+class _MissingError(UnsettledError):
     """Something that a policy refers to has not been fetched yet."""
 
 
@@ -118,12 +120,12 @@ class References:
         """A `TrustRoot` of policy-controller."""
         found = self._roots.get(name)
         if found is None:
-            raise PolicyInvalidError(f"a policy refers to the TrustRoot {name}, which the cluster does not have")
+            raise AbsentError(f"a policy refers to the TrustRoot {name}, which the cluster does not have")
         return found
 
     def _get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any]:
         if namespace not in self._allowed:
-            raise PolicyInvalidError(
+            raise UnsettledError(
                 f"a policy refers to the {kind} {namespace}/{name}, and may not: only {', '.join(sorted(self._allowed)) or 'none'}",
                 hint="policies of a namespace use what is in it; those of the whole cluster what the operator allows",
             )
@@ -132,10 +134,13 @@ class References:
         if where not in self._fetched:
             raise _MissingError(f"the {kind} {namespace}/{name} has not been fetched yet")
         found = self._fetched[where]
-        if found is None:
+        if found is not None and _DENIED in found:
             raise PolicyInvalidError(
-                f"a policy refers to the {kind} {namespace}/{name}, which the cluster does not have"
+                f"a policy refers to the {kind} {namespace}/{name}: {found[_DENIED]}",
+                hint="RBAC decides that; `sealgate admission install` prints what is needed",
             )
+        if found is None:
+            raise AbsentError(f"a policy refers to the {kind} {namespace}/{name}, which the cluster does not have")
         return found
 
 
@@ -245,6 +250,8 @@ class ClusterPolicies:
             found = await self._client.get(SECRET if kind == "Secret" else CONFIG_MAP, key.namespace, key.name)
         except ClusterMissingError:
             return None
+        except ClusterDeniedError as error:  # as good as gone: it is not there for us
+            return {_DENIED: error.message}
         return {"data": found.get("data")}
 
     async def _renew(self) -> None:

@@ -10,11 +10,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sealgate import limits
+from sealgate.oci.exchange.cache import Exchanger
 from sealgate.transport import asynchronous, flow
 
 if TYPE_CHECKING:
     from sealgate.oci.credentials import Credentials
-    from sealgate.oci.exchange.cache import Exchanger
+    from sealgate.oci.host import Exchange, RegistrySettings
 
     _Lent = tuple[Credentials, float]
 
@@ -60,3 +61,38 @@ class SharedExchange:
         task = self._asked.pop(where)
         if not task.cancelled():
             task.exception()  # taken by those who wait, if anybody still does
+
+
+class Exchanges:
+    """What a server's settings and its policies name: each set of clouds is asked by one `SharedExchange`."""
+
+    def __init__(self, client: asynchronous.Client) -> None:
+        self._client = client
+        self._shared: dict[frozenset[str], SharedExchange] = {}
+        self._operators: SharedExchange | None = None
+
+    def shared(self, settings: RegistrySettings) -> RegistrySettings:
+        """The settings, with which every look asks the clouds together with the others."""
+        if isinstance(settings.exchange, Exchanger):
+            self._operators = SharedExchange(settings.exchange, self._client)
+            settings = settings._replace(exchange=self._operators)
+        clouds = settings.clouds
+        if clouds is None:
+            return settings
+
+        def share(names: frozenset[str]) -> Exchange:
+            found = self._shared.get(names)
+            if found is None:
+                made = clouds(names)
+                if not isinstance(made, Exchanger):
+                    return made
+                found = self._shared[names] = SharedExchange(made, self._client)
+            return found
+
+        return settings._replace(clouds=share)
+
+    async def close(self) -> None:
+        """Give up what is being asked."""
+        for each in (self._operators, *self._shared.values()):
+            if each is not None:
+                await each.close()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sealgate.digest import Digest
     from sealgate.oci.reference import Reference
     from sealgate.policy.model import Attestor
+    from sealgate.policy.pullsecrets import PullSecrets
     from sealgate.transport.message import Request, Response
     from sealgate.verification.verdict import Verdict
     from sealgate.workloads.workload import Workload
@@ -265,10 +266,20 @@ class SharedJudge:
         self._scope = scope
         self._keeps = keeps
         self._resolved: dict[Reference, Digest] = {}
+        self._under: dict[str, SharedJudge] = {}
         self.known_good: list[str] = []
         """Images that are believed because their registry cannot be asked, and when they were verified: for people."""
         self.late: list[str] = []
         """What did not come in time."""
+
+    def under(self, keyring: PullSecrets, /) -> SharedJudge:
+        """The judge of the same review that asks with these credentials first: a scope of its own (K16)."""
+        found = self._under.get(keyring.scope)
+        if found is None:
+            scope = self._shared.registries.under(self._scope, keyring)
+            found = self._under[keyring.scope] = SharedJudge(self._shared, scope, keeps=self._keeps)
+            found.known_good, found.late = self.known_good, self.late
+        return found
 
     async def resolve(self, reference: Reference) -> Digest:
         """The digest of an image that exists: one a review, whatever the tag does meanwhile."""

@@ -1,8 +1,9 @@
 """Registries as the webhook asks them: with whose credentials, where they may be, and what is known of them between runs.
 
 A run of flows has a session of its own (what is in flight belongs to one run); what it learned (schemes, tokens) is kept
-for the next one, bounded. Credentials belong to a scope: that of the operator now, one a namespace when pull secrets of
-namespaces are read. Nothing of one scope is ever used in another (K16).
+for the next one, bounded. Credentials belong to a scope: that of the operator, one a namespace when pull secrets of
+namespaces are read, and one more for each set of Secrets that a policy names. Nothing of one scope is ever used in another
+(K16).
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from sealgate.transport import address
 
 if TYPE_CHECKING:
     from sealgate.oci.credentials import Credentials
-    from sealgate.oci.host import RegistrySettings
+    from sealgate.oci.host import Exchange, RegistrySettings
     from sealgate.oci.reference import Reference
     from sealgate.oci.registry import RegistryStore
+    from sealgate.policy.pullsecrets import PullSecrets
     from sealgate.transport.flow import Flow
     from sealgate.workloads.workload import Workload
 
@@ -31,6 +33,8 @@ class Scope(NamedTuple):
     """`""`: the operator's. Part of what verdicts are kept under."""
     credentials: Callable[[str, str], Credentials | None] | None = None
     """As `RegistrySettings.credentials`; None: those of the settings."""
+    exchange: Exchange | None = None
+    """As `RegistrySettings.exchange`; None: that of the settings."""
 
 
 OPERATOR = Scope()
@@ -77,17 +81,25 @@ class Registries:
         """Whose credentials ask for the images of a workload. Raises what reading its pull secrets raises."""
         return OPERATOR if self.scopes is None else await self.scopes(workload)
 
+    def under(self, scope: Scope, keyring: PullSecrets) -> Scope:
+        """The scope of a rule that names credentials: those first, then what would ask without them."""
+        found = keyring.over(self._of(scope))
+        return Scope(f"{scope.name}+{keyring.scope}", found.credentials, found.exchange)
+
     def begin(self, scope: Scope, registries: tuple[str, ...]) -> Run:
         """The stores of a run that is about images of these registries."""
-        settings = self.settings
-        if scope.credentials is not None:
-            settings = settings._replace(credentials=scope.credentials)
-        session = Session(settings)
+        session = Session(self._of(scope))
         for registry in registries:
             known = self._sessions.get((scope.name, registry))
             if known is not None:
                 session.learn(known)
         return Run(self, scope, session)
+
+    def _of(self, scope: Scope) -> RegistrySettings:
+        settings = self.settings
+        if scope.credentials is not None:
+            settings = settings._replace(credentials=scope.credentials)
+        return settings if scope.exchange is None else settings._replace(exchange=scope.exchange)
 
     def learn(self, scope: Scope, session: Session, registries: set[str]) -> None:
         """Take over what a run that has ended knows."""

@@ -23,11 +23,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sealgate import limits
 from sealgate.admission import certificates, selftest
 from sealgate.admission.application import Application
-from sealgate.admission.exchanging import SharedExchange
+from sealgate.admission.exchanging import Exchanges
 from sealgate.admission.judging import Shared
 from sealgate.admission.webhook import Webhook
 from sealgate.errors import SealgateError, UsageError
-from sealgate.oci.exchange.cache import Exchanger
 from sealgate.transport.asynchronous import AsyncHttpClient
 from sealgate.transport.listening import listening, shown
 
@@ -64,6 +63,7 @@ _STOP_SECONDS = 30
 _KEEP_ALIVE = 120
 """Longer than Go's clients keep an idle connection (90 s): so they close it, and no request meets a closing server."""
 _CERTIFICATE_SECONDS = 10.0
+_TOLD = 32
 _THREADS = 32
 """For credential helpers, conditions and names that take long to resolve: one that hangs must not stop the others."""
 
@@ -183,7 +183,7 @@ class _Server(uvicorn.Server):
         self._background: set[asyncio.Task[None]] = set()
         self._shared: Shared | None = None
         self._client: AsyncHttpClient | None = None
-        self._exchange: SharedExchange | None = None
+        self._exchanges: Exchanges | None = None
         self._stop_at: float | None = None
         if not settings.insecure_http:
             self._prepare_tls()
@@ -250,6 +250,7 @@ class _Server(uvicorn.Server):
             self.should_exit = True
             return
         self.application.tested = True
+        self._tell_credentials()
         self._started(self._shown)
 
     def _place(self, sockets: list[socket.socket] | None) -> selftest.Place:
@@ -267,9 +268,8 @@ class _Server(uvicorn.Server):
         self.loop = asyncio.get_running_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="sealgate"))
         self._client = AsyncHttpClient(proxies=parts.proxies)
-        if isinstance(exchanger := parts.registries.settings.exchange, Exchanger):
-            self._exchange = SharedExchange(exchanger, self._client)
-            parts.registries.settings = parts.registries.settings._replace(exchange=self._exchange)
+        self._exchanges = Exchanges(self._client)
+        parts.registries.settings = self._exchanges.shared(parts.registries.settings)
         self._shared = Shared(parts.registries, parts.cache, parts.metrics, self._client, clock=parts.clock)
         webhook = Webhook(parts.standing, self._shared, parts.webhook, parts.metrics, parts.journal, clock=parts.clock)
         parts.metrics.watch(
@@ -290,8 +290,8 @@ class _Server(uvicorn.Server):
         await asyncio.gather(*self._background, return_exceptions=True)
         if self._shared is not None:
             await self._shared.close()
-        if self._exchange is not None:
-            await self._exchange.close()
+        if self._exchanges is not None:
+            await self._exchanges.close()
         if self._client is not None:
             await self._client.close()
 
@@ -322,6 +322,7 @@ class _Server(uvicorn.Server):
             changed = False
         if changed:
             self._tell_policies()
+            self._tell_credentials()
         if certificates_too and self._context is not None:
             self._renew_certificate()
 
@@ -339,6 +340,19 @@ class _Server(uvicorn.Server):
         rules = len(standing.force.catalogue.policies.rules)
         parts.metrics.rules.set(rules)
         parts.journal.say("policies-changed", generation=standing.force.generation, rules=rules)
+
+    def _tell_credentials(self) -> None:
+        """Rules that refuse everything because their Secrets cannot be had, before a pod shows it."""
+        parts = self._parts
+        found = [
+            (rule.title, problem)
+            for rule in parts.standing.force.catalogue.policies.rules
+            if rule.keyring is not None and (problem := rule.keyring.problem) is not None
+        ]
+        for title, problem in found[:_TOLD]:
+            parts.journal.say(
+                "policy-credentials", level="error", rule=title, code=problem.code, message=problem.message
+            )
 
     def _renew_certificate(self) -> None:
         parts = self._parts

@@ -65,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_flag(serve, "--insecure-http", help="speak plain HTTP, on loopback only")
     admission_install.add_cluster_arguments(serve)
+    add_flag(
+        serve,
+        "--cluster-proxy",
+        help="ask the API server of the cluster through HTTPS_PROXY too; without it only registries are asked through proxies",
+    )
     serve.add_argument(
         "--allow-namespace", action="append", default=[], metavar="NAME",
         help="with --policies cluster:, a further namespace whose Secrets policies of the whole cluster may name (repeatable)",
@@ -152,6 +157,8 @@ def _serve(arguments: argparse.Namespace, context: Context) -> int:
             f"admission: {rules} rules are in force; reviews are taken at {scheme}://{address} (Ctrl-C stops it)"
         )
         context.err(f"admission: {settings.stance}")
+        if parts.proxies is not None:
+            context.err(f"admission: {parts.proxies.describe()}")
         context.stderr.flush()
         parts.journal.say("started", address=address, rules=rules, transparency_log=settings.stance)
         gc.collect()
@@ -209,6 +216,7 @@ def prepared(arguments: argparse.Namespace, context: Context) -> tuple[Settings,
         Metrics(),
         Journal(context.stdout),
         webhook,
+        context.proxies(),
         certificate=_own_certificate(arguments, context) if arguments.tls_secret else None,
     )
     settings = server.Settings(
@@ -246,13 +254,13 @@ def _of_cluster(arguments: argparse.Namespace, context: Context, stance: list[st
         raise UsageError(f"{CLUSTER} stands alone", hint="policies come from the cluster or from files")
     found = context.run(settings_of(arguments, context))
     stance[:] = [_stance(arguments.tlog, has_logs=found.root is not None and bool(found.root.logs))]
-    client = Client(cluster_of(arguments, context))
+    client = Client(cluster_of(arguments, context), direct=not arguments.cluster_proxy)
     return ClusterStanding(
         lambda changed: ClusterPolicies(
             client, found, home=arguments.policy_namespace, allowed=arguments.allow_namespace, no_match=arguments.no_match,
             changed=changed, reporter=Reporter(client, clock=time.time),
         ),
-        sender=HttpClient().send, seconds=60.0,
+        sender=HttpClient(proxies=context.proxies()).send, seconds=60.0,
     )  # fmt: skip
 
 
@@ -270,10 +278,10 @@ def _own_certificate(arguments: argparse.Namespace, context: Context) -> OwnCert
     if not slash or not namespace or not name:
         raise UsageError("--tls-secret names no Secret", hint="NAMESPACE/NAME")
     issuer = Issuer(
-        Client(cluster_of(arguments, context)), namespace=namespace, secret=name, registration=manifests.NAME,
+        Client(cluster_of(arguments, context), direct=not arguments.cluster_proxy), namespace=namespace, secret=name, registration=manifests.NAME,
         names=(f"{manifests.NAME}.{namespace}.svc",), clock=time.time,
     )  # fmt: skip
-    return OwnCertificate(issuer, sender=HttpClient().send, seconds=60.0)
+    return OwnCertificate(issuer, sender=HttpClient(proxies=context.proxies()).send, seconds=60.0)
 
 
 def _stance(tlog: str, *, has_logs: bool) -> str:
@@ -302,7 +310,8 @@ def _registries(arguments: argparse.Namespace, context: Context) -> Registries:
     from sealgate.cli.admission_install import cluster_of
     from sealgate.kubernetes.client import Client
 
-    return Registries(settings, Scopes(Client(cluster_of(arguments, context)), settings.credentials))
+    client = Client(cluster_of(arguments, context), direct=not arguments.cluster_proxy)
+    return Registries(settings, Scopes(client, settings.credentials))
 
 
 def _registry_settings(arguments: argparse.Namespace, context: Context) -> RegistrySettings:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sealgate.cli.text import Style
     from sealgate.transport.flow import Flow
     from sealgate.transport.http import HttpClient
+    from sealgate.transport.proxy import Proxies
 
 T = TypeVar("T")
 
@@ -94,10 +95,13 @@ class Context:
         if self._client is None:
             from sealgate.transport.http import HttpClient
 
-            proxies = None
-            if any(name.lower() in {"http_proxy", "https_proxy"} for name in self.environ):
-                from sealgate.transport.proxy import Proxies
-
-                proxies = Proxies.from_environment(self.environ)
-            self._client = HttpClient(proxies=proxies)
+            self._client = HttpClient(proxies=self.proxies())
         return self._client
+
+    def proxies(self) -> Proxies | None:
+        """The proxies of the environment. Raises `UsageError` for one that cannot be used."""
+        if not any(name.lower() in {"http_proxy", "https_proxy"} for name in self.environ):
+            return None
+        from sealgate.transport.proxy import Proxies
+
+        return Proxies.from_environment(self.environ)

@@ -64,6 +64,7 @@ def session(arguments: Namespace, context: Context) -> Session:
         RegistrySettings(
             credentials=_credentials(arguments, context),
             exchange=_exchange(arguments, context),
+            clouds=lambda names: _exchanger(_named(arguments) | names, context),
             tls=Tls(
                 arguments.registry_cacert,
                 arguments.registry_client_cert,
@@ -111,13 +112,23 @@ def _credentials(arguments: Namespace, context: Context) -> Callable[[str, str],
 
 def _exchange(arguments: Namespace, context: Context) -> Exchange | None:
     """What asks the clouds that are named. Raises `UsageError`."""
+    names = _named(arguments)
+    return _exchanger(names, context) if names else None
+
+
+def _named(arguments: Namespace) -> frozenset[str]:
     if not arguments.registry_credentials:
-        return None
-    from sealgate.oci.exchange import ambient, providers
+        return frozenset()
+    from sealgate.oci.exchange import providers
+
+    return frozenset().union(*(providers.parse(each) for each in arguments.registry_credentials))
+
+
+def _exchanger(names: frozenset[str], context: Context) -> Exchange:
+    from sealgate.oci.exchange import ambient
     from sealgate.oci.exchange.cache import Exchanger
 
-    names = frozenset().union(*(providers.parse(each) for each in arguments.registry_credentials))
-    return Exchanger(names, ambient.of_process(context.environ)) if names else None
+    return Exchanger(names, ambient.of_process(context.environ))
 
 
 def blob_limit(context: Context) -> int:

@@ -14,8 +14,9 @@ from sealgate.oci.layout import Layout, LayoutStore
 from sealgate.oci.layout_files import Files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from sealgate.oci.host import RegistrySettings
     from sealgate.oci.reference import Reference
     from sealgate.oci.store import Store
     from sealgate.policy.judging import Stores
@@ -39,6 +40,13 @@ class Layouts:
         if store is None:
             store = self._stores[reference.name] = self._open(reference)
         return store
+
+    def under(self, change: Callable[[RegistrySettings], RegistrySettings]) -> Layouts:
+        """The same layouts; what is in none of them is asked for with other settings, as `Session.under`."""
+        otherwise = self._otherwise
+        if otherwise is None or not hasattr(otherwise, "under"):
+            return self
+        return Layouts(directory=self._directory, named=self._named, otherwise=otherwise.under(change))
 
     def _open(self, reference: Reference) -> Store:
         path = self._named.get(reference.name)

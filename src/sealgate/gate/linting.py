@@ -54,7 +54,7 @@ def lint(paths: Iterable[str], settings: Settings, *, home: str = policies.HOMES
             sources += policies.parse(raw, name)
         except SealgateError as error:
             remarks.append(_error(error, name, ""))
-    context = reading.Context(settings, policies.Beside(sources), home, file=policies.local_file)
+    context = reading.Context(settings, policies.Beside(sources), home, file=policies.local_file, personal=True)
     found: list[tuple[Source, Loaded]] = []
     seen: set[tuple[str, str, str, str]] = set()
     for source in sources:

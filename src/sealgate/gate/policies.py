@@ -15,7 +15,7 @@ from sealgate import limits
 from sealgate.errors import JsonInvalidError, NotFoundError, PolicyInvalidError, UsageError, WorkloadInvalidError
 from sealgate.evidence import base64
 from sealgate.policy import reading
-from sealgate.policy.reading import Context, Source
+from sealgate.policy.reading import AbsentError, Context, Source
 from sealgate.workloads import yamldocs
 
 if TYPE_CHECKING:
@@ -28,8 +28,10 @@ HOMES = "kyverno"
 
 
 def load(paths: Iterable[str], settings: Settings, *, home: str = HOMES, no_match: NoMatch | None = None) -> Policies:
-    """The policies of these files and directories. Raises `NotFoundError`, `UsageError`, `PolicyInvalidError`, `LimitError`."""
-    return of_sources(read_all(paths), settings, home=home, no_match=no_match)
+    """The policies of these files and directories, for a person. Raises `NotFoundError`, `UsageError`, `PolicyInvalidError`,
+    `LimitError`.
+    """
+    return of_sources(read_all(paths), settings, home=home, no_match=no_match, personal=True)
 
 
 def read_all(paths: Iterable[str]) -> list[Source]:
@@ -38,10 +40,11 @@ def read_all(paths: Iterable[str]) -> list[Source]:
 
 
 def of_sources(
-    sources: Sequence[Source], settings: Settings, *, home: str = HOMES, no_match: NoMatch | None = None
-) -> Policies:
-    """The policies among these objects. Raises `PolicyInvalidError`, `LimitError`."""
-    context = Context(settings, Beside(sources), home, file=local_file)
+    sources: Sequence[Source], settings: Settings, *, home: str = HOMES, no_match: NoMatch | None = None,
+    personal: bool = False,
+) -> Policies:  # fmt: skip
+    """The policies among these objects. `personal` as in `Context`. Raises `PolicyInvalidError`, `LimitError`."""
+    context = Context(settings, Beside(sources), home, file=local_file, personal=personal)
     return reading.load(sources, context, no_match=no_match)
 
 
@@ -152,7 +155,7 @@ class Beside:
         source = self._objects.get((kind, namespace, name))
         if source is None:
             place = f"{namespace}/{name}" if namespace else name
-            raise PolicyInvalidError(
+            raise AbsentError(
                 f"a policy refers to the {kind} {place}, which is not here", hint=f"give the {kind} beside the policies"
             )
         return source

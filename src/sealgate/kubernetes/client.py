@@ -68,8 +68,10 @@ class Page(NamedTuple):
 class Client:
     """Asks one API server."""
 
-    def __init__(self, cluster: Cluster, *, user_agent: str = "sealgate") -> None:
+    def __init__(self, cluster: Cluster, *, user_agent: str = "sealgate", direct: bool = False) -> None:
+        """`direct`: never through a proxy, whatever the driver's client would do."""
         self.cluster = cluster
+        self._direct = direct
         self._agent = user_agent
 
     async def get(
@@ -181,9 +183,12 @@ class Client:
     async def exchange(
         self, method: str, path: str, *, what: str, query: Mapping[str, str] | None = None, body: bytes = b"",
         headers: tuple[tuple[str, str], ...] = (), limit: int = limits.CLUSTER_OBJECT_BYTES, sink: Sink | None = None,
-        seconds: float = 30.0,
+        seconds: float = 30.0, lasting: bool = False,
     ) -> Response:  # fmt: skip
-        """One request; its answer is a 2xx. Raises `ClusterError`s, each of which says what of the cluster was asked."""
+        """One request; its answer is a 2xx. Raises `ClusterError`s, each of which says what of the cluster was asked.
+
+        `lasting` as in `Request`.
+        """
         where = self.cluster.where
         target = self.cluster.server.target.rstrip("/") + path + ("?" + urlencode(query) if query else "")
         url = self.cluster.server._replace(target=target)
@@ -200,6 +205,8 @@ class Client:
                 sink=sink,
                 tls=self.cluster.tls,
                 seconds=seconds,
+                direct=self._direct,
+                lasting=lasting,
             )
             try:
                 response = await flow.send(request)

@@ -147,6 +147,7 @@ class Informer:
         response = await self._client.exchange(
             "GET", self.resource.path(self._namespace), what=self.resource.title(self._namespace), query=query,
             headers=(("Accept", clients.accept(metadata_only=self._metadata_only)),), limit=limits.WATCH_BYTES, sink=lines,
+            lasting=True,
         )  # fmt: skip
         if response.body:
             raise ClusterAnswerError(f"{self._client.cluster.where} answers a watch with something else")

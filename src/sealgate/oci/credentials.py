@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sealgate import limits, strictjson
@@ -43,6 +43,10 @@ class Credentials(NamedTuple):
 
     def __repr__(self) -> str:
         return "Credentials(…)"
+
+
+Lookup = Callable[[str, str], Credentials | None]
+"""As `Keychain.lookup`."""
 
 
 class _File(NamedTuple):

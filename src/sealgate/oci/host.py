@@ -57,6 +57,8 @@ class RegistrySettings(NamedTuple):
     """Looks up the credentials of a registry and repository; may block; None: anonymous."""
     exchange: Exchange | None = None
     """Asked where `credentials` has none."""
+    clouds: Callable[[frozenset[str]], Exchange] | None = None
+    """What takes the place of `exchange` for who names these clouds (`exchange.providers.NAMES`); None: nobody may name any."""
     tls: Tls = Tls()
     allow_http: bool = False
     """Plain http where https is not spoken, for hosts that are not local too."""

@@ -28,6 +28,8 @@ from sealgate.oci.store import Manifest, Store
 from sealgate.transport.message import FileBody, Response, Sink, Url
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sealgate.oci.reference import Reference
 
 _NO_REFERRERS_API = frozenset({400, 404, 405, 406, 501})
@@ -65,6 +67,10 @@ class Session:
         session = Session(self.settings)
         session.learn(self)
         return session
+
+    def under(self, change: Callable[[RegistrySettings], RegistrySettings]) -> Session:
+        """A session of its own with other settings, made of these. Nothing that either learns is the other's."""
+        return Session(change(self.settings))
 
     def of(self, registry: str, *, most: int) -> Session:
         """A session that knows of this host alone what this one knows, with at most that many authorizations."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sealgate.keys.algorithms import HashName, PublicKey
+    from sealgate.policy.pullsecrets import PullSecrets
     from sealgate.verification.attestation import Attested
     from sealgate.verification.deny import DenyList
     from sealgate.verification.naming import Naming
@@ -129,6 +130,12 @@ def under_name(attestor: Attestor, naming: Naming) -> Attestor:
     """The same signer, who must have called the image so."""
     identity = hashlib.sha256(f"{attestor.identity} {naming!r}".encode()).hexdigest()
     return attestor._replace(wanted=attestor.wanted._replace(naming=naming), identity=identity)
+
+
+def under_keyring(attestor: Attestor, keyring: PullSecrets) -> Attestor:
+    """The same signer, whose signatures are asked for with these credentials."""
+    identity = hashlib.sha256(f"{attestor.identity} {keyring.scope}".encode()).hexdigest()
+    return attestor._replace(keyring=keyring, identity=identity)
 
 
 def _wants_log(root: TrustRoot | None, log: Log, settings: Settings, where: str) -> bool:

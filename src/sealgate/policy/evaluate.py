@@ -6,7 +6,8 @@ The steps, as docs/policies.md numbers them:
 (2) the rules that are about the workload and the image are found (`Index`); what cannot be decided is a refusal;
 (3) exceptions are taken away, each by name, while they last; what a rule refuses by the image's name alone asks nobody;
 (4) the name is resolved to a digest once; nothing asks later what a tag means;
-(5) every attestor of every rule gives its verdict on that digest, all at once, each evidence fetched once;
+(5) every attestor of every rule gives its verdict on that digest, all at once, each evidence fetched once (`asking`: with the
+    credentials that its rule names, if it names any; without them nothing is asked);
 (6) each rule's expression is decided over these verdicts (`counting`); those that look at whole workloads last, over all images
     that they are about;
 (7) what no rule of a dialect matched is admitted, warned of or denied as that dialect, or the operator, says.
@@ -27,7 +28,7 @@ from sealgate.errors import (
     UnavailableError,
 )
 from sealgate.oci.reference import parse as _parse
-from sealgate.policy import counting, mirrors, patterns
+from sealgate.policy import asking, counting, mirrors, patterns
 from sealgate.policy import model as models
 from sealgate.policy.decision import Decision, ImageDecision, Ruling
 from sealgate.transport import flow
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from sealgate.digest import Digest
     from sealgate.oci.reference import Reference
     from sealgate.policy.model import Action, Attestor, Dialect, Exemption, Policies, Rule, Selector
+    from sealgate.policy.pullsecrets import PullSecrets
     from sealgate.verification.verdict import Verdict
     from sealgate.workloads.workload import Workload
 
@@ -68,6 +70,9 @@ class Judge(Protocol):
         self, reference: Reference, digest: Digest, attestors: Sequence[Attestor], *, now: float
     ) -> list[Verdict]:
         """The verdict of each attestor, in their order. Never raises a `SealgateError`: it is in the verdict."""
+
+    def under(self, keyring: PullSecrets, /) -> Judge:
+        """The one that asks with these credentials first. Nothing that either finds is the other's."""
 
 
 class Asked:
@@ -122,6 +127,11 @@ class Index:
             dialect: patterns.PatternSet([_exempted_images(each, dialect) for each in policies.exemptions])
             for dialect in dict.fromkeys(each.dialect for each in policies.exemptions)
         }
+        self.keyrings = any(
+            rule.keyring is not None or any(each.keyring is not None for each in self.attestors(rule))
+            for rule in policies.rules
+        )
+        """Whether a rule names credentials."""
         self.programs = any(getattr(each.selector, "program", None) is not None for each in policies.exemptions)
         """Whether an exception has a program of a user."""
 
@@ -325,9 +335,9 @@ async def _image(
     unmatched = _unmatched(index, workload.namespace, rules, skipped)
     rulings += unmatched
     named = {"image": placed.image, "reference": str(reference), "digest": reference.digest}
-    lost = [(rule, found) for rule in asked if (found := counting.hopeless(rule.demand, named)) is not None]
+    lost = [(rule, why) for rule in asked if (why := counting.hopeless(rule.demand, named)) is not None]
     if lost:  # by its name alone: a registry that a policy forbids is not asked for anything
-        rulings += [_told(found, rule, workload) for rule, found in lost]
+        rulings += [_told(why, rule, workload) for rule, why in lost]
         asked = [rule for rule in asked if all(rule is not each for each, _ in lost)]
         if any(_action(rule, workload) == "enforce" for rule, _ in lost):
             return base._replace(rulings=tuple(rulings))
@@ -335,10 +345,22 @@ async def _image(
         if index.policies.deny.digests and (rules or skipped or reference.digest is not None):
             return await _denied(index, base._replace(rulings=tuple(rulings)), reference, judge)
         return base._replace(rulings=tuple(rulings))
+    resolve = judge.resolve
+    if index.keyrings:
+        unread = [(rule, problem) for rule in asked if (problem := asking.problem(rule)) is not None]
+        rulings += [_failed(problem, _action(rule, workload), rule) for rule, problem in unread]
+        jointly += [
+            _Question(rule, rule.demand, {}, None, judged=False) for rule, _ in unread if models.is_joint(rule.demand)
+        ]
+        asked = [rule for rule in asked if asking.problem(rule) is None]
+        if not asked:
+            base = base._replace(rulings=tuple(rulings))
+            return await _denied(index, base, reference, judge) if reference.digest is not None else base
+        resolve = functools.partial(asking.resolve, judge, asked)
     try:
-        digest = reference.digest or await judge.resolve(reference)  # (4)
+        digest = reference.digest or await resolve(reference)  # (4)
         if reference.digest is not None and any(index.attestors(rule) == () for rule in asked):
-            digest = await judge.resolve(reference)  # nobody else would notice that it does not exist
+            digest = await resolve(reference)  # nobody else would notice that it does not exist
     except SealgateError as error:
         rulings += [_failed(error, _action(rule, workload), rule) for rule in asked]
         jointly += [
@@ -350,9 +372,7 @@ async def _image(
             _Question(rule, rule.demand, {}, None, judged=False) for rule in asked if models.is_joint(rule.demand)
         ]
         return base._replace(digest=digest, rulings=(*rulings, _denial(reason)))
-    attestors = {each.identity: each for rule in asked for each in index.attestors(rule)}
-    verdicts = await judge.verdicts(judged, digest, tuple(attestors.values()), now=now)  # (5)
-    by_identity = dict(zip(attestors, verdicts, strict=True))
+    found = await _verdicts(index, asked, judge, judged, digest, now)  # (5)
     subject: dict[str, object] = {
         "image": placed.image,
         "reference": str(reference),
@@ -360,9 +380,11 @@ async def _image(
         "where": placed.where,
     }
     subject |= {"object": workload.document, "now": now}
-    for rule in asked:  # (6)
+    for rule, by_identity in zip(asked, found, strict=True):  # (6)
         if models.is_joint(rule.demand):
-            data = await _data(judge, reference, digest) if rule.demand.wants_data else None
+            data = None
+            if rule.demand.wants_data:
+                data = await _data(asking.under(judge, rule.keyring), reference, digest)
             jointly.append(_Question(rule, rule.demand, by_identity, data, judged=True))
         elif models.is_program(rule.demand):  # may run a policy of a user: beside the flows
             try:
@@ -372,6 +394,17 @@ async def _image(
         else:
             rulings.append(_ruled(index, rule, workload, by_identity, subject))
     return base._replace(digest=digest, rulings=tuple(rulings))
+
+
+async def _verdicts(
+    index: Index, rules: Sequence[Rule], judge: Judge, reference: Reference, digest: Digest, now: float
+) -> list[dict[str, Verdict]]:
+    """For each rule, the verdicts of its attestors by their identity."""
+    if index.keyrings:
+        return await asking.verdicts_of(judge, rules, index.attestors, reference, digest, now=now)
+    attestors = {each.identity: each for rule in rules for each in index.attestors(rule)}
+    verdicts = await judge.verdicts(reference, digest, tuple(attestors.values()), now=now)
+    return [dict(zip(attestors, verdicts, strict=True))] * len(rules)
 
 
 async def _denied(index: Index, base: ImageDecision, reference: Reference, judge: Judge) -> ImageDecision:

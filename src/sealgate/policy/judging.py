@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sealgate.oci.reference import Reference
     from sealgate.oci.store import Store
     from sealgate.policy.model import Attestor
+    from sealgate.policy.pullsecrets import PullSecrets
     from sealgate.verification.verdict import Verdict
     from sealgate.verification.verify import Wanted
 
@@ -60,6 +61,17 @@ class StoreJudge:
         self._digests: dict[Reference, flow.Once[Digest]] = {}
         self._described: dict[tuple[str, Digest], flow.Once[dict[str, Any]]] = {}
         self._found: dict[tuple[_Place, frozenset[str]], flow.Once[attachments.Found]] = {}
+        self._under: dict[str, StoreJudge] = {}
+        """By the scope of the credentials."""
+
+    def under(self, keyring: PullSecrets, /) -> StoreJudge:
+        """The judge that asks with these credentials first, and remembers nothing. Layouts know no credentials."""
+        found = self._under.get(keyring.scope)
+        if found is None:
+            change = getattr(self._stores, "under", None)
+            found = StoreJudge(self._stores if change is None else change(keyring.over))
+            self._under[keyring.scope] = found
+        return found
 
     async def resolve(self, reference: Reference) -> Digest:
         """The digest of an image that exists; one request a reference. Raises `ImageNotFoundError`, `UnavailableError`, …"""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sealgate.policy.mirrors import Mirror
+    from sealgate.policy.pullsecrets import PullSecrets
     from sealgate.verification.deny import DenyList
     from sealgate.verification.verdict import Verdict
     from sealgate.verification.verify import Wanted
@@ -59,6 +60,8 @@ class Attestor(NamedTuple):
     """Everything that decides its verdicts, hashed: two attestors of one identity give one verdict."""
     repository: str | None = None
     """`registry/repository` that has the signatures; None: that of the image."""
+    keyring: PullSecrets | None = None
+    """Whose credentials ask for what it signed (`identity` has them); None: those of the rule."""
 
 
 class Static(NamedTuple):
@@ -193,7 +196,7 @@ class Digests(NamedTuple):
 
 
 class Credentials(NamedTuple):
-    """How a rule wants registries to be asked. It is kept for whoever asks them; nothing here does."""
+    """How a rule wants registries to be asked, as it was written."""
 
     secrets: tuple[tuple[str, str], ...] = ()
     """(namespace, name) of Secrets with registry credentials."""
@@ -246,6 +249,8 @@ class Rule(NamedTuple):
     """Among rules of one dialect that all match, only those of the highest number count (containers/image); 0 everywhere else."""
     credentials: Credentials = Credentials()
     extractors: tuple[Extractor, ...] = ()
+    keyring: PullSecrets | None = None
+    """What the Secrets of `credentials` hold: asked before whatever else there is. None: only that."""
 
     @property
     def title(self) -> str:

@@ -16,6 +16,7 @@ CODES: dict[str, str] = {
     "policy-weaker": "a narrower policy asks for less than the wider one that it replaces",
     "exception-endless": "the exception has no end",
     "exception-unused": "the exception names a rule that is not here: a policy was renamed, or the name is misspelt",
+    "credentials-elsewhere": "a Secret with credentials of registries is not beside the policies: whoever judges asks with their own",
     "rule-ignored": "the rule demands nothing of images; it is not evaluated here",
     "field-idle": "the field is known, and changes nothing about images here; `lint --strict` does not count it",
     "difference": "this is read differently here than by the product; docs/policies.md says how",

@@ -83,8 +83,18 @@ class Source(NamedTuple):
         return value if isinstance(value, str) else ""
 
 
+class AbsentError(PolicyInvalidError):
+    """What a policy refers to is not there."""
+
+
+class UnsettledError(PolicyInvalidError):
+    """What a policy refers to may not be referred to, or is not known yet: no reader goes on without it."""
+
+
 class References(Protocol):
-    """What policies refer to beside themselves. Raises `PolicyInvalidError` for what is not there (it may come later)."""
+    """What policies refer to beside themselves. Raises `PolicyInvalidError`: `AbsentError` for what is not there (it may come
+    later), `UnsettledError`, and itself for what is malformed.
+    """
 
     def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
         """The data of a Secret, decoded."""
@@ -105,6 +115,8 @@ class Context(NamedTuple):
     """The namespace that the policies of a whole cluster take their Secrets from (`kyverno`, `cosign-system`)."""
     file: Callable[[str], bytes] | None = None
     """Read a local file that a policy names (policy.json's `keyPath`); None: policies may name none."""
+    personal: bool = False
+    """A person judges: their own credentials stand in for Secrets that are not there. A server has none of a person's."""
 
 
 class Loaded(NamedTuple):

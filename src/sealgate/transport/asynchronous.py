@@ -185,7 +185,7 @@ class AsyncHttpClient:
     def __init__(self, *, proxies: Proxies | None = None) -> None:
         self._proxies = proxies
         self._sessions: dict[_Key, aiohttp.ClientSession] = {}
-        self._slots: dict[tuple[str, int], _Slots] = {}
+        self._slots: dict[tuple[str, int, bool], _Slots] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -206,7 +206,7 @@ class AsyncHttpClient:
         url = request.url
         streams = request.sink is not None or isinstance(request.body, FileBody)
         try:
-            async with asyncio.timeout_at(deadline), self._slot(url):
+            async with asyncio.timeout_at(deadline), self._slot(request):
                 ends = deadline if streams else min(deadline, asyncio.get_running_loop().time() + request.seconds)
                 async with asyncio.timeout_at(ends):
                     return await self._exchange(request)
@@ -214,9 +214,9 @@ class AsyncHttpClient:
             raise DeadlineError(f"{url} did not answer in time") from error
 
     @contextlib.asynccontextmanager
-    async def _slot(self, url: Url) -> AsyncIterator[None]:
-        """At most `CONNECTIONS_PER_HOST` requests of one host at once, first come, first served (D15)."""
-        where = (url.host, url.port)
+    async def _slot(self, request: Request) -> AsyncIterator[None]:
+        """At most `CONNECTIONS_PER_HOST` requests of one host at once, first come, first served (D15); as many that last."""
+        where = (request.url.host, request.url.port, request.lasting)
         slots = self._slots.setdefault(where, _Slots())
         slots.users += 1
         try:

@@ -25,8 +25,8 @@ T = TypeVar("T")
 Sender = Callable[[Request, float], Response]
 """Sends a request, given the monotonic time at which the whole run ends."""
 
-_Host = tuple[str, int]
-_HERE: _Host = ("", 0)
+_Host = tuple[str, int, bool]
+_HERE: _Host = ("", 0, False)
 """Where `Call`s run."""
 _MAX_THREADS = 64
 
@@ -112,7 +112,10 @@ class _ThreadedScheduler(Scheduler):
         if isinstance(effect, effects.Send):
             request = effect.request
             self._dispatch(
-                (request.url.host, request.url.port), task, token, lambda: self._sender(request, self._deadline)
+                (request.url.host, request.url.port, request.lasting),
+                task,
+                token,
+                lambda: self._sender(request, self._deadline),
             )
         elif isinstance(effect, effects.Sleep):
             self._sequence += 1

@@ -88,7 +88,9 @@ class Request(NamedTuple):
     seconds: float = 60.0
     """The whole exchange, unless there is a sink."""
     direct: bool = False
-    """Never through a proxy: a machine's own metadata service, whose answers are credentials."""
+    """Never through a proxy: a machine's own metadata service, whose answers are credentials, or the API server of a cluster."""
+    lasting: bool = False
+    """It stays open for minutes (a watch), in connections of its own: what is asked for now never waits behind it."""
 
 
 def check_request(request: Request) -> None:

@@ -44,6 +44,15 @@ class Proxies(NamedTuple):
         exempt = tuple(item.strip().lower() for item in value("no_proxy").split(",") if item.strip())
         return cls(_parse(http, "HTTP_PROXY"), _parse(value("https_proxy"), "HTTPS_PROXY"), exempt)
 
+    def describe(self) -> str:
+        """What goes through which, for people; never the credentials."""
+        found = [
+            f"{scheme} goes through {proxy.host}:{proxy.port}"
+            for scheme, proxy in (("https", self.https), ("http", self.http))
+            if proxy is not None
+        ]
+        return f"proxies: {', '.join(found) or 'none'}" + (f"; not for {', '.join(self.exempt)}" if self.exempt else "")
+
     def for_url(self, url: Url) -> Proxy | None:
         """The proxy to use for `url`, or None."""
         proxy = self.https if url.scheme == "https" else self.http

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from policy.kyverno_validating.scene import PODS, SIGNED, TEAM, codes, decide, ivp
-from policy.scene import load, pem
+from policy.scene import References, load, pem
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 from sealgate.keys.private import PrivateKey
 from sealgate.policy import model
@@ -116,7 +116,8 @@ def test_every_field_at_once(registry):
                 attestations=[{"name": "a", "intoto": {"type": "https://x.example/p"}}],
                 auditAnnotations=[{"key": "k", "valueExpression": "'x'"}],
             )
-        )
+        ),
+        references=References({("kyverno", "pull"): {".dockerconfigjson": b'{"auths": {}}'}}),
     )  # fmt: skip
     [rule] = policies.rules
     assert rule.digests == model.Digests(mutate=False, verify=True, required=True)

@@ -13,7 +13,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
-from sealgate.policy import patterns
+from sealgate.policy import patterns, pullsecrets
 from sealgate.policy.fields import Fields, located
 from sealgate.policy.kyverno import attestors, conditions, deny, extractors, match, validate, variables
 from sealgate.policy.kyverno.attestors import Asking
@@ -309,7 +309,12 @@ def _block(fields: Fields, name: str, policy: _Policy, applies: Applies, *, vers
     demand = _demand(fields, asking, legacy, digests, policy)
     policy.notes.extend(idle(fields.ignored("useCache", "cosignOCI11")))
     rule = policy.rule(name, fields.where, acts, applies, images, demand)
-    return fields.done(rule._replace(skip=skip, digests=digests, credentials=_credentials(fields, policy)))
+    credentials = _credentials(fields, policy)
+    keyring = pullsecrets.named(
+        credentials.secrets, policy.context, fields.at("imageRegistryCredentials"), policy.notes,
+        providers=credentials.providers, tenant=policy.namespace is not None,
+    )  # fmt: skip
+    return fields.done(rule._replace(skip=skip, digests=digests, credentials=credentials, keyring=keyring))
 
 
 def _legacy(fields: Fields, policy: _Policy) -> Fields | None:
@@ -384,6 +389,9 @@ def _credentials(fields: Fields, policy: _Policy) -> Credentials:
         if provider not in _PROVIDERS:
             raise PolicyInvalidError(f"{found.at('providers')} has {provider!r}", hint=f"of: {', '.join(_PROVIDERS)}")
     insecure = found.flag("allowInsecureRegistry", default=False)
+    if insecure:
+        message = "whether a registry may be asked without TLS is the operator's to say: --allow-insecure-registry"
+        policy.notes.append(Note("difference", message, found.at("allowInsecureRegistry")))
     return found.done(Credentials(tuple(secrets), providers, insecure))
 
 

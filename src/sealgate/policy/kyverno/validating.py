@@ -15,7 +15,7 @@ from sealgate import limits
 from sealgate.conditions import programs
 from sealgate.conditions.programs import ProgramError
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
-from sealgate.policy import patterns
+from sealgate.policy import patterns, pullsecrets
 from sealgate.policy.fields import Fields, located
 from sealgate.policy.kyverno import constraints, signers
 from sealgate.policy.kyverno.validation import Asked, Validation
@@ -91,7 +91,11 @@ def read(source: Source, context: Context) -> Loaded:
         digests.required, any("getImageData" in text for text in texts),
     )  # fmt: skip
     secrets = tuple(name for each in made for name in each.secrets)
-    credentials = _credentials(spec, namespace or context.home, secrets)
+    credentials = _credentials(spec, namespace or context.home, secrets, notes)
+    keyring = pullsecrets.named(
+        credentials.secrets, context, spec.at("credentials"), notes, providers=credentials.providers,
+        tenant=namespace is not None,
+    )  # fmt: skip
     spec.end()
     if action != "enforce":
         notes.append(Note("action-audit", "refusals of this policy are only reported", spec.at("validationActions")))
@@ -99,6 +103,7 @@ def read(source: Source, context: Context) -> Loaded:
     rule = Rule(
         title, "", source.kind, "kyverno", f"{source.where}: spec", namespace, action, selector,
         ("*",) if refs else images, demand, digests=digests, credentials=credentials,
+        keyring=keyring,
     )  # fmt: skip
     return Loaded((rule,), (), tuple(notes))
 
@@ -275,7 +280,7 @@ def _webhook(spec: Fields) -> None:
         fields.end()
 
 
-def _credentials(spec: Fields, namespace: str, pull: tuple[str, ...]) -> Credentials:
+def _credentials(spec: Fields, namespace: str, pull: tuple[str, ...], notes: list[Note]) -> Credentials:
     fields = spec.fields("credentials")
     if fields is None:
         return Credentials(tuple((namespace, name) for name in pull))
@@ -290,4 +295,7 @@ def _credentials(spec: Fields, namespace: str, pull: tuple[str, ...]) -> Credent
                 f"{fields.at('secrets')} has {each!r}", hint=f"a Secret of the namespace {namespace}"
             )
     insecure = fields.flag("allowInsecureRegistry", default=False)
+    if insecure:
+        message = "whether a registry may be asked without TLS is the operator's to say: --allow-insecure-registry"
+        notes.append(Note("difference", message, fields.at("allowInsecureRegistry")))
     return fields.done(Credentials(tuple((namespace, name) for name in secrets), providers, insecure))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from sealgate.errors import InvalidReferenceError, PolicyInvalidError, UsageError
 from sealgate.evidence import predicates
 from sealgate.oci.reference import parse_repository
-from sealgate.policy import attestors, material
+from sealgate.policy import attestors, material, pullsecrets
 from sealgate.policy.model import Attestor, Count, Note, Static
 from sealgate.policy.sigstore import conditions, trust
 from sealgate.trust.identity import IdentityPattern
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sealgate.policy.caged import Caged
     from sealgate.policy.fields import Fields
     from sealgate.policy.model import Expression
+    from sealgate.policy.pullsecrets import PullSecrets
     from sealgate.policy.reading import Context
     from sealgate.trust.root import TrustRoot
 
@@ -73,6 +74,7 @@ class _Place(NamedTuple):
 
     repository: str | None = None
     tag_prefix: str = ""
+    keyring: PullSecrets | None = None
 
 
 class Reader:
@@ -250,18 +252,15 @@ class Reader:
             raise PolicyInvalidError(f"{fields.at('source')}: only single source is supported")
         [one] = sources
         oci, prefix = one.text("oci"), one.text("tagPrefix") or ""
-        secrets = one.objects("signaturePullSecrets")
-        for each in secrets:
-            each.required_text("name")
-            each.end()
-        if secrets:
-            message = "credentials for registries come from the operator, not from signaturePullSecrets"
-            self._note("difference", message, one.at("signaturePullSecrets"))
+        # As policy-controller's README says, of its own namespace: what a tenant keeps in theirs decides nothing (K16).
+        home = conditions.home(self._context)
+        secrets = [(home, each.done(each.required_text("name"))) for each in one.objects("signaturePullSecrets")]
+        keyring = pullsecrets.named(secrets, self._context, one.at("signaturePullSecrets"), self._notes)
         one.end()
         if oci is None:
-            return _Place(None, prefix)
+            return _Place(None, prefix, keyring)
         try:
-            return _Place(parse_repository(oci).name, prefix)
+            return _Place(parse_repository(oci).name, prefix, keyring)
         except InvalidReferenceError as error:
             raise PolicyInvalidError(f"{one.at('oci')}: {error.message}", hint=error.hint) from error
 
@@ -292,6 +291,10 @@ class Reader:
         return fields.done((name, self._attestor(signer, place, where, attested, repr(caged))))
 
     def _attestor(self, signer: _Signer, place: _Place, where: str, attested: Attested | None, salt: str) -> Attestor:
+        found = self._asked(signer, place, where, attested, salt)
+        return attestors.under_keyring(found, place.keyring) if place.keyring is not None else found
+
+    def _asked(self, signer: _Signer, place: _Place, where: str, attested: Attested | None, salt: str) -> Attestor:
         settings = self._context.settings
         names = " or ".join(each.name for each in signer.identities)
         try:
