@@ -77,8 +77,8 @@ class Material(NamedTuple):
     timestamps: tuple[bytes, ...] = ()
     """RFC 3161 responses, DER."""
     stamped: bytes | None = None
-    """What the timestamps are over, where it is not the signature itself: cosign stamps the whole layer of an attestation
-    in the legacy format, in which the signature is."""
+    """What else than the signature itself the timestamps may be over, which holds it: of an attestation in the legacy format
+    cosign 2 stamps the whole layer, and cosign 3.1.1 the signature in it."""
     scts: tuple[bytes, ...] = ()
     """SCTs that are not in the certificate (RFC 6962, section 3.2)."""
 
@@ -217,9 +217,9 @@ def _timestamps(
 
     moments: list[Moment] = []
     unknown: list[str] = []
+    stamped = (signed.signature,) if material.stamped is None else (signed.signature, material.stamped)
     for response in material.timestamps:
         try:
-            stamped = signed.signature if material.stamped is None else material.stamped
             stamp = timestamps.verify_timestamp(response, stamped, demand.root)
         except TrustFailure as failure:
             if failure.code == "timestamp-untrusted":
