@@ -194,7 +194,7 @@ class Author(NamedTuple):
         )  # fmt: skip
 
         async def entry(log: Log, covered: Covered) -> Entry | bytes:
-            return await rekor.add(log, covered)
+            return await rekor.add(log, covered, self.root)
 
         async def stamp(authority: Service) -> Entry | bytes:
             return await timestamping.stamp(authority, stamped)
