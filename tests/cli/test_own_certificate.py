@@ -116,3 +116,54 @@ def test_output_certificate(sign, own, key, tmp_path):
     certificate = own.pem(key.public)
     assert sign(certificate, own.chain, "--output-certificate", tmp_path / "out").code == 0
     assert (tmp_path / "out").read_text() == certificate.read_text()
+
+
+# -- authorities of one's own, where nothing says which logs are believed
+
+IGNORING = {
+    "nothing": (),
+    "the log": ("--insecure-ignore-tlog",),
+    "the SCT": ("--insecure-ignore-sct",),
+    "both": ("--insecure-ignore-tlog", "--insecure-ignore-sct"),
+}
+
+
+@pytest.mark.parametrize("name", IGNORING)
+@pytest.mark.parametrize("way", ["chain", "roots"])
+def test_U13_as_with_cosign_logs_are_asked_for_until_somebody_says_not(
+    sign, cli, cosign3, cosign2, own, key, image, name, way
+):
+    """cosign of both versions refuses unless both checks are ignored: with an error, since it would ask the public repository."""
+    assert sign(own.pem(key.public), own.chain, "--format", "legacy").code == 0
+    whom = ("--certificate-chain", own.chain)
+    if way == "roots":
+        whom = ("--ca-roots", own.root, "--ca-intermediates", own.intermediate)
+    verify = (
+        "verify",
+        "--certificate-identity",
+        NAME,
+        "--certificate-oidc-issuer-regexp",
+        ".*",
+        *whom,
+        *IGNORING[name],
+    )
+    old = ("--new-bundle-format=false",)
+    theirs = [peer(*verify, *more, image.reference).returncode for peer, more in ((cosign3, old), (cosign2, ()))]
+    said = cli(*verify, image.reference)
+    assert (theirs == [0, 0], said.code) == ((True, 0) if name == "both" else (False, 15)), said.err
+    if name != "both":
+        assert 0 not in theirs
+        assert "[trust-root-missing]" in said.err
+        for missing in set(IGNORING["both"]) - set(IGNORING[name]):
+            assert missing in said.err.partition("hint:")[2]
+
+
+def test_a_trust_root_in_a_file_says_it_by_its_content(sign, cli, own, key, image, trust_service, tmp_path):
+    assert sign(own.pem(key.public), own.chain).code == 0
+    verify = ("verify", "--certificate-identity", NAME, "--certificate-chain", own.chain, "--trusted-root")
+    none, some = tmp_path / "none.json", tmp_path / "some.json"
+    none.write_text(json.dumps(trust_service.trusted_root(ct=(), logs=(), tsa=())))
+    some.write_text(json.dumps(trust_service.trusted_root(ct=(), tsa=())))
+    assert cli(*verify, none, image.reference).code == 0
+    said = cli(*verify, some, image.reference)
+    assert (said.code, "log-entry-missing" in said.err) == (12, True)
