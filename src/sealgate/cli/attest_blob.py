@@ -54,8 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Sign one Statement about all the files."""
+    from sealgate.keys.secrecy import no_core_dump
     from sealgate.signing.attest_blob import attest_blob
-    from sealgate.signing.keyless import Formats, no_core_dump
+    from sealgate.signing.keyless import Formats
 
     check_keyless_arguments(arguments)
     _check(arguments, context)

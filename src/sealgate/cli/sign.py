@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     if arguments.output_certificate and not has_certificate(arguments):
         raise UsageError("--output-certificate: a signature by a key has no certificate", hint="leave it out")
     gate = gate_of(arguments, context)
-    from sealgate.signing.keyless import no_core_dump
+    from sealgate.keys.secrecy import no_core_dump
 
     with ExitStack() as closing:  # an archive is written back when this ends without an error
         closing.enter_context(no_core_dump())

@@ -56,7 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Sign every file."""
-    from sealgate.signing.keyless import ALGORITHMS, Formats, no_core_dump
+    from sealgate.keys.secrecy import no_core_dump
+    from sealgate.signing.keyless import ALGORITHMS, Formats
 
     check_keyless_arguments(arguments)
     _check(arguments, context)
