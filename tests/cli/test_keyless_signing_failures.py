@@ -92,9 +92,13 @@ def test_what_a_service_says_moves_no_cursor(sign, trust_service, image):
     assert not any(line.startswith("Error: all is well") for line in said.err.splitlines())
 
 
-def test_a_service_that_dawdles(sign, trust_service, image):
-    trust_service.fail("rekor", delay=30)
-    check(sign("--timeout", "1s"), image, 14, "log-unavailable")
+@pytest.mark.parametrize(
+    ("service", "name"),
+    [("fulcio", "fulcio-unavailable"), ("rekor", "log-unavailable"), ("tsa", "timestamp-unavailable")],
+)
+def test_a_service_that_dawdles(sign, trust_service, image, service, name):
+    trust_service.fail(service, delay=30)
+    check(sign("--timeout", "1s"), image, 14, name)
 
 
 def test_a_service_that_asks_for_a_long_pause(sign, trust_service, image):

@@ -76,6 +76,16 @@ class Identity(NamedTuple):
         """For people."""
         return f"{self.subject} (issuer: {self.issuer})" if self.issuer else f"{self.subject} (no issuer)"
 
+    @property
+    def source(self) -> str | None:
+        """For people: from which source a CI signed, which its name need not tell (a workflow may stand elsewhere)."""
+        known = dict(self.extensions)
+        place = known.get("sourceRepositoryURI") or known.get("githubWorkflowRepository")
+        ref = known.get("sourceRepositoryRef") or known.get("githubWorkflowRef")
+        commit = known.get("sourceRepositoryDigest") or known.get("githubWorkflowSha")
+        parts = [*((place,) if place else ()), *((ref,) if ref else ()), *((f"commit {commit}",) if commit else ())]
+        return ", ".join(parts) or None
+
 
 def read(names: Sequence[tuple[str, str]], extensions: Iterable[tuple[str, bytes]]) -> Identity:
     """The identity of a certificate with these names, (kind, value), and these extensions under the arc, (number, content).
