@@ -148,6 +148,7 @@ def _logs(signed: Signed, material: Material, demand: Demand, checks: list[Check
         return ()
     found: list[LogProof] = []
     seen: set[tuple[bytes, int]] = set()
+    trees: dict[tuple[bytes, int], bytes] = {}
     unknown: list[str] = []
     verified: list[Callable[[], LogProof]] = [
         functools.partial(entries.verify_entry, entry, signed, demand.root) for entry in material.entries
@@ -168,6 +169,12 @@ def _logs(signed: Signed, material: Material, demand: Demand, checks: list[Check
             checks.append(Check("log-entry-duplicate", "failed", f"carries the log entry {proof.index} twice"))
             continue
         seen.add((proof.log.log_id, proof.index))
+        if proof.place is not None and proof.place.root != trees.setdefault(
+            (proof.log.log_id, proof.place.size), proof.place.root
+        ):
+            message = f"carries two trees of {proof.place.size} entries that {proof.log.base_url} signed: it shows a split view"
+            checks.append(Check("log-checkpoint-invalid", "failed", message))
+            continue
         found.append(proof)
         checks.append(Check("log-entry-verified", "passed", _logged(proof)))
     missing = demand.log and not found and not any(check.outcome == "failed" for check in checks)
