@@ -114,6 +114,15 @@ def test_C04_a_regular_expression_is_cosigns_and_a_loose_one_is_warned_of(cli, i
     assert "not anchored" not in tight.err
 
 
+def test_an_identity_that_is_denied(cli, image, signed, tmp_path):
+    options = signed("rekor2")
+    deny = tmp_path / "deny"
+    for name, code in ((EMAIL, 16), ("somebody@example.test", 0), (EMAIL.upper(), 0), (EMAIL[:-1], 0)):
+        deny.write_text(f"identity {name} the account was taken over\n")
+        said = cli("verify", *options, "--deny", deny, image.tagged)
+        assert (said.code, "denied-identity" in said.err) == (code, code != 0), said.err
+
+
 def test_nobody_but_the_registry_is_asked(cli, image, signed, monkeypatch):
     options = signed("rekor2")
     asked = []
