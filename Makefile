@@ -54,6 +54,7 @@ docs: develop ## write the generated pages of docs/
 	@$(BIN)/python tools/bypasses.py
 	@$(BIN)/python tests/matrix/declared.py
 	@$(BIN)/python tests/matrix/keyless.py
+	@$(BIN)/python tests/matrix/keyless_images.py
 
 lock: ## renew requirements/ (uv must be on PATH); releases of the last week are left out
 	@sh tools/lock.sh

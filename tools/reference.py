@@ -184,7 +184,7 @@ def codes_page(meanings: dict[str, str]) -> str:
     lines += [
         "",
         "With several images every one is judged and reported; the exit code is that of the first, in the order given, that was",
-        "not accepted. cosign's 13 (no certificate on a signature) belongs to keyless verification, which is not here yet.\n",
+        "not accepted. cosign's 13 (no certificate on a signature) is that of a verification that asks for an identity.\n",
         "## Errors\n",
         "What ends a command, or the judging of one image. In the library each is a class of `sealgate.errors`; an error is also of",
         "the kind that stands in its last column.\n",

@@ -31,6 +31,8 @@ TOKEN_BYTES = 64 * 1024
 """An identity token."""
 SERVICE_BODY_BYTES = 1024 * 1024
 """What a certificate authority or a log answers."""
+TILE_BYTES = 256 * (2 + 65535)
+"""What a log of tiles answers at most: 256 entries, each with its length before it."""
 SIGN_IN_SECONDS = 120.0
 """How long somebody may take to sign in with a browser (cosign's)."""
 SIGN_IN_REQUESTS = 64

@@ -101,7 +101,7 @@ def _agreeing_promise(logs, body, at, index, signature):
 def _included(proof, log, bodies, *, tiles):
     from sealgate.trust import fields
 
-    return fields.integer(proof, "logIndex")
+    return entries.Place(fields.integer(proof, "logIndex"), 0, b"")
 
 
 def _any_bind1(body, signed):

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from bypasses.keyless_cases import CERTIFIED, Case, rows, try_case
 from bypasses.keyless_forms import FORMS, b64, names
 from bypasses.keyless_ways import WINDOWED, Asked, Asker, Roots
-from trust_service import notes
+from trust_service import notes, rekor2
+from trust_service.hooks import Hooks
 from trust_service.period import DAY
 
 BUNDLES = names(holds="bundle")
@@ -359,6 +360,32 @@ def test_L09_two_entries_of_one_log_are_by_one_log(trust_service, asker, way):
     alone = form.make(trust_service, log="second", key=key)
     refused = asker.ask(alone, way)
     assert (refused.accepted, "log-entry-untrusted" in refused.codes) == (False, True)
+
+
+@pytest.mark.parametrize("way", WINDOWED)
+@pytest.mark.parametrize("name", BUNDLES2)
+def test_L14_a_log_that_shows_two_trees_of_one_size_has_a_split_view(trust_service, asker, name, way):
+    """Each entry is in a tree that the log signed, and both trees cannot be the log; trees of two sizes can."""
+    log = trust_service.log2()
+    for _ in range(2):
+        log.tree.append(b"of somebody else")
+    evidence = FORMS[name].make(trust_service)
+    [entry] = evidence.material["tlogEntries"]
+    size, leaf = int(entry["inclusionProof"]["treeSize"]), base64.b64decode(entry["canonicalizedBody"])
+
+    def beside(size):
+        """The same entry too, in another view of that size: as the second of all."""
+        other = rekor2.TileLog(log.name, log.key, log.valid)
+        place = other.tree.append(leaf)
+        while other.tree.size < size:
+            other.tree.append(b"of the other view")
+        found = other._entry(json.loads(leaf), leaf, place, Hooks())
+        return evidence.changed(lambda document: document["verificationMaterial"]["tlogEntries"].append(found))
+
+    assert int(entry["logIndex"]) == size - 1 > 1
+    accepts(asker, beside(size + 1), way=way)
+    refused = asker.ask(beside(size), way)
+    assert (refused.accepted, refused.codes) == (False, {"log-checkpoint-invalid"})
 
 
 def test_L14_lines_of_witnesses_change_nothing_wherever_they_stand(trust_service, asker):

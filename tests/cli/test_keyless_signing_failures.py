@@ -92,9 +92,13 @@ def test_what_a_service_says_moves_no_cursor(sign, trust_service, image):
     assert not any(line.startswith("Error: all is well") for line in said.err.splitlines())
 
 
-def test_a_service_that_dawdles(sign, trust_service, image):
-    trust_service.fail("rekor", delay=30)
-    check(sign("--timeout", "1s"), image, 14, "log-unavailable")
+@pytest.mark.parametrize(
+    ("service", "name"),
+    [("fulcio", "fulcio-unavailable"), ("rekor", "log-unavailable"), ("tsa", "timestamp-unavailable")],
+)
+def test_a_service_that_dawdles(sign, trust_service, image, service, name):
+    trust_service.fail(service, delay=30)
+    check(sign("--timeout", "1s"), image, 14, name)
 
 
 def test_a_service_that_asks_for_a_long_pause(sign, trust_service, image):
@@ -395,13 +399,57 @@ def test_a_timestamp_authority_with_an_authority_of_its_own(cli, authority, trus
         assert cli(*trusting, "--timestamp-client-cert", "/nowhere", "--timestamp-client-key", "/nowhere").code == 15
 
 
-def test_an_entry_that_stands_already_in_rekor_2_is_said_so(cli, trust_service, make_key, tmp_path):
-    """An RSA key makes the same signature each time; an ECDSA key does not."""
+def test_an_entry_that_stands_already_in_rekor_2(cli, cosign3, trust_service, make_key, tmp_path):
+    """An RSA key makes the same signature each time; an ECDSA key does not. Under a trust root the entry is read."""
     files = trust_service.files(tmp_path / "services")
     (tmp_path / "app").write_bytes(b"content")
+    root = ("--trusted-root", files.trusted_root)
     for algorithm, code in (("rsa-2048", 1), ("ecdsa-p256", 0)):
         key = make_key(algorithm, algorithm)
         sign = ("sign-blob", "--key", key.private, "--signing-config", files.signing_config, "--bundle", tmp_path / "b")
         assert cli(*sign, tmp_path / "app").code == 0
         again = cli(*sign, tmp_path / "app")
         assert (again.code, "[log-refused]" in again.err) == (code, code == 1)
+        said = cli(*sign, *root, tmp_path / "app")
+        assert said.code == 0, said.err
+        verify = ("verify-blob", "--key", key.public, *root, "--bundle", tmp_path / "b", tmp_path / "app")
+        assert cli(*verify, "--require-tlog").code == 0
+        verified = cosign3(*verify)
+        assert verified.returncode == 0, verified.stderr
+
+
+@pytest.mark.parametrize("rekor", [2, 1])
+def test_an_answer_of_a_log_that_was_lost_on_its_way(sign, cli, trust_service, image, tmp_path, rekor, monkeypatch):
+    """The entry stands, nobody told us, and the second try is a conflict (409)."""
+    from trust_service.refusal import RefusedError
+
+    monkeypatch.setattr("sealgate.signing.service._FIRST_PAUSE", 0.001)
+    lost = []
+
+    def lose(entry):
+        if not lost:
+            lost.append(entry)
+            raise RefusedError(503, "the answer is lost")
+        return entry
+
+    trust_service.alter("entry", lose)
+    said = sign(rekor=rekor)
+    assert (said.code, len(lost)) == (0, 1), said.err
+    assert [seen.method for seen in trust_service.requests if "/log/entries" in seen.path][:2] == ["POST", "POST"]
+    files = trust_service.files(tmp_path / "verifier")
+    who = ("--certificate-identity", "signer@example.test", "--certificate-oidc-issuer", trust_service.issuer.url)
+    assert cli("verify", "--trusted-root", files.trusted_root, *who, image.reference).code == 0
+
+
+@pytest.mark.parametrize("root", [True, False], ids=["root", "no root"])
+@pytest.mark.parametrize("rekor", [2, 1])
+def test_L01_a_log_that_names_the_entry_of_another_as_ours(sign, trust_service, image, rekor, root):
+    other = trust_service.make_bundle(rekor=rekor, tsa="current")
+    [entry] = json.loads(other.json)["verificationMaterial"]["tlogEntries"]
+    uuid = list(trust_service.log1().rows)[-1] if rekor == 1 else ""
+    where = {"Location": f"/api/v1/log/entries/{uuid}"} if rekor == 1 else {"x-log-index": entry["logIndex"]}
+    for headers in (where, {}, {"Location": "https://log.test/elsewhere", "x-log-index": "one"}):
+        trust_service.fail("rekor", status=409, headers=headers, path="/log/entries", times=1)
+        refused = rekor == 2 and not root
+        check(sign(rekor=rekor, root=root), image, 1, "log-refused" if refused else "log-answer-invalid")
+    assert sign(rekor=rekor, root=root).code == 0

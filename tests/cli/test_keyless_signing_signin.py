@@ -304,6 +304,9 @@ def github_service(trust_service):
         def log_message(self, format, *args):
             pass
 
+        def do_POST(self):
+            self.do_GET()
+
     answers = [lambda _: (200, json.dumps({"value": trust_service.token(github())}).encode())]
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -345,6 +348,61 @@ def test_github_actions_that_fails_shows_nothing_of_its_answer(sign, ci, github_
     env = ci(GITHUB_ACTIONS="true", ACTIONS_ID_TOKEN_REQUEST_URL=url, ACTIONS_ID_TOKEN_REQUEST_TOKEN="canary")
     said = sign(env=env | {"SEALGATE_TRACEBACK": "1"})
     assert (said.code, "[issuer-unavailable]" in said.err, "canary" in said.err) == (14, True, False)
+
+
+@pytest.fixture
+def google(monkeypatch, tmp_path, github_service, trust_service):
+    """Google's addresses are ours; what was asked, and the answers by a part of the path."""
+    from id._internal.oidc import ambient as ids
+
+    url, asked, answers = github_service
+    place = url.partition("/token")[0]
+    monkeypatch.setattr(ids, "_GCP_TOKEN_REQUEST_URL", f"{place}/access")
+    monkeypatch.setattr(ids, "_GCP_IDENTITY_REQUEST_URL", f"{place}/identity")
+    monkeypatch.setattr(ids, "_GCP_GENERATEIDTOKEN_REQUEST_URL", f"{place}/accounts/{{}}:generateIdToken")
+    token = trust_service.token("robot@project.example.test")
+    known = {
+        "/access": lambda: (200, b'{"access_token": "canary-access"}'),
+        "/accounts": lambda: (200, json.dumps({"token": token}).encode()),
+        "/identity": lambda: (200, token.encode()),
+    }
+
+    def answer(request):
+        request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        return next(make for start, make in known.items() if request.path.startswith(start))()
+
+    answers[0] = answer
+    return asked, known
+
+
+def test_google_with_an_account_that_this_one_may_impersonate(sign, ci, google):
+    asked, known = google
+    env = ci(GOOGLE_SERVICE_ACCOUNT_NAME="robot@project")
+    for flags in ((), ("--oidc-provider", "google")):
+        said = sign(*flags, env=env)
+        assert signed_by(said) == "robot@project.example.test"
+        assert "canary" not in said.err
+    assert [path.partition("?")[0] for path, _ in asked[:2]] == ["/access", "/accounts/robot@project:generateIdToken"]
+    assert asked[1][1] == "Bearer canary-access"
+    known["/accounts"] = lambda: (403, b"canary-answer")
+    said = sign(env=env | {"SEALGATE_TRACEBACK": "1"})
+    assert (said.code, "[issuer-unavailable]" in said.err, "canary" in said.err) == (14, True, False)
+
+
+def test_a_machine_of_google_s(sign, ci, google, monkeypatch, tmp_path):
+    from id._internal.oidc import ambient as ids
+
+    from sealgate.signing.tokens import ambient
+
+    (tmp_path / "product").write_text("Google Compute Engine\n")
+    monkeypatch.setattr(ids, "_GCP_PRODUCT_NAME_FILE", str(tmp_path / "product"))
+    monkeypatch.setattr(ambient, "_GOOGLE_MACHINE", str(tmp_path / "product"))
+    ci()
+    asked, _ = google
+    assert signed_by(sign()) == "robot@project.example.test"
+    assert "audience=sigstore" in asked[0][0]
+    (tmp_path / "product").write_text("Something else\n")
+    assert sign("--fulcio-auth-flow", "token").code == 15
 
 
 def test_gitlab(sign, ci, trust_service):

@@ -72,9 +72,26 @@ def test_the_verdict_says_who_through_which_issuer_from_which_source_and_when(cl
     assert identity["extensions"]["sourceRepositoryURI"].startswith("https://")
     assert identity["signedAt"][0]["time"].endswith("Z")
     assert identity["logEntries"][0]["log"]
-    seen = cli("verify", *options, image.tagged).err
-    for word in (WORKFLOW, trust_service.issuer.url, identity["extensions"]["sourceRepositoryURI"]):
-        assert word in seen
+    for more in ((), ("--verbose",)):
+        seen = cli("verify", *options, *more, image.tagged).err
+        assert f"is by {WORKFLOW} (issuer: {trust_service.issuer.url})" in seen
+        source = [identity["extensions"][f"sourceRepository{name}"] for name in ("URI", "Ref", "Digest")]
+        assert "source: {}, {}, commit {}".format(*source) in seen
+        assert identity["signedAt"][0]["time"].replace("T", " ").replace("Z", " UTC") in seen
+
+
+def test_of_a_workflow_that_stands_elsewhere_the_source_is_said(cli, trust_service, image, signed):
+    """The name is that of the workflow, which several repositories may use."""
+    elsewhere = "https://github.test/shared/workflows/.github/workflows/build.yml@refs/tags/v1"
+    claims = github() | {"job_workflow_ref": "shared/workflows/.github/workflows/build.yml@refs/tags/v1"}
+    seen = cli("verify", *signed("rekor2", claims, elsewhere), image.tagged).err
+    assert f"is by {elsewhere}" in seen
+    assert "source: https://github.test/acme/app, refs/heads/main, commit " in seen
+
+
+def test_of_a_person_no_source_is_said(cli, image, signed):
+    said = cli("verify", *signed("rekor2"), image.tagged)
+    assert (said.code, "source:" in said.err) == (0, False)
 
 
 def test_workflow_options_are_compared_whole(cli, image, signed):
@@ -95,6 +112,15 @@ def test_C04_a_regular_expression_is_cosigns_and_a_loose_one_is_warned_of(cli, i
     assert tight.code == 12
     assert "identity-mismatch" in tight.err
     assert "not anchored" not in tight.err
+
+
+def test_an_identity_that_is_denied(cli, image, signed, tmp_path):
+    options = signed("rekor2")
+    deny = tmp_path / "deny"
+    for name, code in ((EMAIL, 16), ("somebody@example.test", 0), (EMAIL.upper(), 0), (EMAIL[:-1], 0)):
+        deny.write_text(f"identity {name} the account was taken over\n")
+        said = cli("verify", *options, "--deny", deny, image.tagged)
+        assert (said.code, "denied-identity" in said.err) == (code, code != 0), said.err
 
 
 def test_nobody_but_the_registry_is_asked(cli, image, signed, monkeypatch):

@@ -33,7 +33,7 @@ def root_with(*chains, valid=OPEN):
 
 
 def verify(response, root, signature=SIGNATURE):
-    return timestamps.verify_timestamp(response, signature, root)
+    return timestamps.verify_timestamp(response, (signature,), root)
 
 
 def refusal(function):

@@ -286,6 +286,17 @@ def test_a_regular_expression_never_matches_a_missing_issuer():
 
 
 @pytest.mark.parametrize(
+    ("regexp", "code"), [(".*", None), ("^$", None), (".+", "issuer-mismatch"), ("a", "issuer-mismatch")]
+)
+def test_C17_to_cosign_s_flags_a_missing_issuer_is_an_empty_one(regexp, code):
+    asked = pattern(WORKFLOW, None, None, regexp)._replace(missing=True)
+    assert code_of(asked, SIGNER._replace(issuer="")) == code
+    exact = pattern(WORKFLOW)._replace(missing=True)
+    assert (code_of(exact), code_of(exact, SIGNER._replace(issuer=""))) == (None, "issuer-mismatch")
+    assert code_of(asked, SIGNER._replace(subject="")) == "identity-mismatch"
+
+
+@pytest.mark.parametrize(
     "given",
     [
         {},

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealgate import limits
-from sealgate.trust import proof
+from sealgate.trust import proof, timestamps
 from sealgate.trust.failure import TrustFailure
 from trust.recordings import PUBLIC, of_bundle, of_made, root_of
 from trust.stamping import (
@@ -58,7 +58,7 @@ def test_timestamps_of_public_authorities_verify(name):
     assert refusal(lambda: verify(response, ROOT, case.signed.signature)) == "timestamp-untrusted"
 
 
-def test_cosign_stamps_the_whole_layer_of_a_legacy_attestation():
+def test_cosign_2_stamps_the_whole_layer_of_a_legacy_attestation():
     case = next(case for case in RECORDED if case.layer is not None)
     [response] = case.timestamps
     asked = proof.demand(ROOT, now=NOW, insecure_ignore_log=False, insecure_ignore_sct=True, use_signed_timestamps=True)
@@ -68,6 +68,19 @@ def test_cosign_stamps_the_whole_layer_of_a_legacy_attestation():
     bare = proof.prove(case.signed, None, material._replace(stamped=None), asked)
     assert ("timestamp-not-bound", "failed") in {(check.code, check.outcome) for check in bare.checks}
     assert refusal(lambda: verify(response, ROOT, case.signed.signature)) == "timestamp-not-bound"
+
+
+def test_S13_of_a_legacy_attestation_the_layer_or_the_signature_is_stamped_and_nothing_else(trust_service):
+    """cosign 3.1.1 stamps the signature; over anything else it counts for nothing."""
+    made = trust_service.make_bundle(rekor=1, kind="dsse", tsa="current")
+    root = root_of(trust_service.trusted_root())
+    [response] = made.timestamps
+    for stamped, good in (((made.signature, b"layer"), True), ((b"layer", made.signature), True), ((b"layer",), False)):
+        if good:
+            assert timestamps.verify_timestamp(response, stamped, root).authority in root.timestamp_authorities
+        else:
+            failure = refusal(lambda stamped=stamped: timestamps.verify_timestamp(response, stamped, root))
+            assert failure == "timestamp-not-bound"
 
 
 def test_S13_no_recorded_timestamp_is_about_another_recorded_signature():

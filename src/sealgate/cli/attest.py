@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         raise UsageError("stdin cannot be both the report and the predicate")
     gate = gate_of(arguments, context)
     wording = _wording(arguments, context)
-    from sealgate.signing.keyless import no_core_dump
+    from sealgate.keys.secrecy import no_core_dump
 
     with ExitStack() as closing:  # an archive is written back when this ends without an error
         closing.enter_context(no_core_dump())

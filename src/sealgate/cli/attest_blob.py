@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from sealgate.cli.keyless import add_keyless_arguments, check_keyless_arguments, load_authors
+from sealgate.cli.keyless import add_keyless_arguments, check_keyless_arguments, has_certificate, load_authors
 from sealgate.cli.options import add_flag
 from sealgate.cli.predicate import (
     add_predicate_arguments,
@@ -54,8 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Sign one Statement about all the files."""
+    from sealgate.keys.secrecy import no_core_dump
     from sealgate.signing.attest_blob import attest_blob
-    from sealgate.signing.keyless import Formats, no_core_dump
+    from sealgate.signing.keyless import Formats
 
     check_keyless_arguments(arguments)
     _check(arguments, context)
@@ -88,7 +89,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 def _check(arguments: argparse.Namespace, context: Context) -> None:
     """What cannot be meant, before a password is asked for."""
-    if arguments.output_certificate is not None and arguments.key and not arguments.issue_certificate:
+    if arguments.output_certificate is not None and not has_certificate(arguments):
         raise UsageError("--output-certificate: a signature by a key has no certificate", hint="leave it out")
     check_predicate_arguments(arguments, context)
     if arguments.new_bundle_format and not (arguments.bundle or arguments.output_signature):

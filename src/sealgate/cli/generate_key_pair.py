@@ -46,12 +46,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Make and write the pair."""
     from sealgate.errors import KeyUnsupportedError
     from sealgate.keys import private
+    from sealgate.keys.secrecy import no_core_dump
 
     if args.kms or args.reference:
         raise KeyUnsupportedError(
             f"keys cannot be made at {ascii(args.kms or args.reference)[:100]}", hint="leave it out to write key files"
         )
-    write_pair(private.generate(args.algorithm), args.output_key_prefix, context, yes=args.yes)
+    with no_core_dump():
+        write_pair(private.generate(args.algorithm), args.output_key_prefix, context, yes=args.yes)
     return 0
 
 

@@ -32,7 +32,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from sealgate.cli.generate_key_pair import write_pair
     from sealgate.keys import private
     from sealgate.keys.providers import file
+    from sealgate.keys.secrecy import no_core_dump
 
-    key = private.import_pem(file.read(args.key), what=args.key)
-    write_pair(key, args.output_key_prefix, context, yes=args.yes)
+    with no_core_dump():
+        key = private.import_pem(file.read(args.key), what=args.key)
+        write_pair(key, args.output_key_prefix, context, yes=args.yes)
     return 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sealgate.cli.context import Context
     from sealgate.keys.signer import Signer
-    from sealgate.signing.author import Author
+    from sealgate.signing.author import Author, Witnesses
     from sealgate.signing.keyless import Formats, Services
     from sealgate.signing.tokens.token import IdentityToken
     from sealgate.transport.message import Tls
@@ -76,16 +76,21 @@ def add_keyless_arguments(parser: ArgumentParser) -> None:
     where.add_argument("--trusted-root", metavar="FILE", help="what is made is judged under it before it is published")
     add_flag(where, "--insecure-skip-verify", help="take a certificate without an SCT")
     add_flag(where, "-y", "--yes", help="answer every question with yes")
-    for name in ("--certificate", "--certificate-chain", "--slot"):
-        parser.add_argument(name, metavar="X", help=argparse.SUPPRESS)
+    own = parser.add_argument_group("a certificate of your own authority, beside --key")
+    own.add_argument("--certificate", metavar="FILE", help="the key's certificate (PEM or DER)")
+    own.add_argument(
+        "--certificate-chain", metavar="FILE", help="who issued it (PEM): intermediates first, the root last"
+    )
+    parser.add_argument("--slot", metavar="X", help=argparse.SUPPRESS)
     add_flag(parser, "--sk", help=argparse.SUPPRESS)
 
 
 def check_keyless_arguments(arguments: Namespace) -> None:
     """What cannot be meant, before anything is asked or opened. Raises `UsageError`."""
-    for name in ("certificate", "certificate_chain", "sk", "slot"):
+    for name in ("sk", "slot"):
         if getattr(arguments, name):
-            raise UsageError(f"--{name.replace('_', '-')} is not supported by this version", hint="leave it out")
+            raise UsageError(f"--{name} is not supported by this version", hint="leave it out")
+    _check_own_certificate(arguments)
     if arguments.rekor_entry_type == "intoto":
         raise UsageError("entries of type intoto are not written any more", hint="leave out --rekor-entry-type")
     given = [f"--{name.replace('_', '-')}" for name in _ADDRESSES if getattr(arguments, name)]
@@ -104,6 +109,22 @@ def check_keyless_arguments(arguments: Namespace) -> None:
         raise UsageError("no timestamp authority is asked", hint="--timestamp-server-url URL")
     if len(arguments.key) > 1 and arguments.issue_certificate:
         raise UsageError("--issue-certificate is for one key", hint="sign once for each key")
+
+
+def _check_own_certificate(arguments: Namespace) -> None:
+    if arguments.certificate_chain and not arguments.certificate:
+        raise UsageError("--certificate-chain is above a certificate, and none is given", hint="--certificate FILE")
+    if not arguments.certificate:
+        return
+    if len(arguments.key) != 1:
+        raise UsageError("--certificate is the certificate of one key", hint="--key FILE, once")
+    if arguments.issue_certificate:
+        raise UsageError("--certificate and --issue-certificate contradict each other: which certificate?")
+
+
+def has_certificate(arguments: Namespace) -> bool:
+    """Whether what is signed carries a certificate."""
+    return is_keyless(arguments) or bool(arguments.certificate)
 
 
 def is_keyless(arguments: Namespace) -> bool:
@@ -130,23 +151,25 @@ async def load_authors(
     arguments: Namespace, context: Context, formats: Formats, *, algorithm: str | None = None
 ) -> list[Author]:
     """Who signs: every `--key`, or somebody with a certificate; and who bears witness."""
-    from sealgate.cli.sign import load_signers
-    from sealgate.signing.author import Author
+    import time
 
+    from sealgate.cli.sign import load_signers
+    from sealgate.signing.author import Author, Witnesses
+
+    now = time.time()
     if not asks_services(arguments):
+        if arguments.certificate:
+            return [await _own(arguments, context, Witnesses(), await _root(arguments, context, public=False), now)]
         if arguments.trusted_root is not None:
             raise UsageError(
                 "--trusted-root says nothing about a signature by a key alone",
                 hint="--signing-config, --rekor-url or --timestamp-server-url; or leave it out",
             )
         return [Author(signer) for signer in await load_signers(arguments, context)]
-    import time
-
-    now = time.time()
     public = await _is_public(arguments, context)
     services = await _services(arguments, context, formats, now, public=public)
     witnesses = services.witnesses
-    logs = [*witnesses.logs, *([witnesses.legacy_log] if witnesses.legacy_log is not None else [])]
+    logs = witnesses.all_logs
     if arguments.tlog_upload and not logs:
         raise UsageError("--tlog-upload: the signing configuration names no log", hint="--rekor-url URL")
     if is_keyless(arguments):
@@ -154,17 +177,43 @@ async def load_authors(
     root = await _root(arguments, context, public=public)
     if logs and (arguments.rekor_url or arguments.use_signing_config is False):  # where cosign asks too
         _consent(arguments, context, [str(log.service.url) for log in logs])
+    if arguments.certificate:
+        return [await _own(arguments, context, witnesses, root, now)]
     signers = await load_signers(arguments, context)
     if not is_keyless(arguments) and not logs and not witnesses.timestamp_authorities:
         return [Author(signer) for signer in signers]
     if root is None:
-        context.err(
-            "note: no trust root is known (--trusted-root), so what the services answered is compared with what was signed, "
-            "and nothing more"
-        )
+        context.err(f"{_UNJUDGED} (--trusted-root), so what the services answered {_COMPARED}")
     if not is_keyless(arguments):
         return [Author(signer, None, witnesses, root, now=now) for signer in signers]
     return [await _certified(arguments, context, services, signers, root, algorithm, now)]
+
+
+_UNJUDGED = "note: no trust root is known"
+_COMPARED = "is compared with what was signed, and nothing more"
+
+
+async def _own(
+    arguments: Namespace, context: Context, witnesses: Witnesses, root: TrustRoot | None, now: float
+) -> Author:
+    """The owner of a key, with a certificate of an authority of their own."""
+    from sealgate.cli.sign import load_signers
+    from sealgate.signing import certified
+
+    if root is not None and root.logs and not witnesses.all_logs and arguments.tlog_upload is not False:
+        raise UsageError(
+            "the trust root has logs, and no log is written to: who believes in it asks for an entry",
+            hint="--signing-config FILE or --rekor-url URL; or --tlog-upload=false, and they must not ask",
+        )
+    [signer] = await load_signers(arguments, context)
+    chain = _read(arguments.certificate_chain) if arguments.certificate_chain else None
+    author = certified.author(
+        signer, _read(arguments.certificate), chain, witnesses=witnesses, root=root,
+        sct=not arguments.insecure_skip_verify, now=now,
+    )  # fmt: skip
+    if author.root is None:
+        context.err(f"{_UNJUDGED} (--certificate-chain or --trusted-root), so the certificate {_COMPARED}")
+    return author
 
 
 async def _certified(
@@ -299,9 +348,8 @@ async def _root(arguments: Namespace, context: Context, *, public: bool) -> Trus
         return root.parse(_read(arguments.trusted_root))
     from sealgate.truststore import environment
 
-    if (arguments.signing_config is not None or _addresses(arguments)) and not context.environ.get(
-        "SIGSTORE_ROOT_FILE"
-    ):
+    elsewhere = arguments.signing_config is not None or _addresses(arguments) or arguments.certificate
+    if elsewhere and not context.environ.get("SIGSTORE_ROOT_FILE"):
         return None  # what `initialize` left is about other services
     try:
         return await environment.default(context.environ, public=public)

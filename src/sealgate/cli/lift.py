@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         tag_prefix=arguments.attachment_tag_prefix,
         settling=settling_of(arguments),
     )
-    from sealgate.signing.keyless import no_core_dump
+    from sealgate.keys.secrecy import no_core_dump
 
     with ExitStack() as closing:  # an archive is written back when this ends without an error
         closing.enter_context(no_core_dump())

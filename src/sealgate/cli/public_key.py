@@ -27,9 +27,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Resolve, then print or write."""
     from sealgate.keys.password import PasswordSource
     from sealgate.keys.resolve import public_key_of
+    from sealgate.keys.secrecy import no_core_dump
 
     source = PasswordSource(environ=context.environ, stdin=context.stdin)
-    key = context.run(public_key_of(args.key, password=source.read, environ=context.environ))
+    with no_core_dump():  # it may be a private key
+        key = context.run(public_key_of(args.key, password=source.read, environ=context.environ))
     if args.fingerprint:
         context.out(key.fingerprint)
         return 0

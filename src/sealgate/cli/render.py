@@ -75,11 +75,18 @@ def _report(report: SignatureReport, style: Style, *, verbose: bool, counts: boo
     failed = [finding for finding in report.findings if finding.outcome == "failed"]
     if verbose:
         lines = [f"  {mark} {label}"]
-        return lines + [f"      {_MARK[finding.outcome]} {_sentence(finding, style)}" for finding in report.findings]
+        lines += [f"      {_MARK[finding.outcome]} {_sentence(finding, style)}" for finding in report.findings]
+        return lines + _source(report)
     telling: list[Finding] = failed or _good(report)
     skipped = [finding for finding in report.findings if finding.code in _SAID]
     lines = [f"  {mark} {label}  {_sentence(telling[0], style)}" if telling else f"  {mark} {label}"]
-    return lines + [f"      {_sentence(finding, style)}" for finding in (*telling[1:], *skipped)]
+    return lines + _source(report) + [f"      {_sentence(finding, style)}" for finding in (*telling[1:], *skipped)]
+
+
+def _source(report: SignatureReport) -> list[str]:
+    """From which source, where a good certificate tells."""
+    leaf = report.made.leaf if report.made is not None and report.accepted else None
+    return [f"      source: {printable(leaf.identity.source)}"] if leaf is not None and leaf.identity.source else []
 
 
 _SAID = frozenset({"annotations-not-checked", "log-entry-not-asked", "sct-not-asked"})

@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         raise UsageError("--attestation-format and --replace belong to --attest")
     options = _options(arguments, context) if arguments.attest else None
     program = generator.find(context.environ, beside=os.path.dirname(sys.executable))
-    from sealgate.signing.keyless import no_core_dump
+    from sealgate.keys.secrecy import no_core_dump
 
     with ExitStack() as closing:  # an archive is written back when this ends without an error
         closing.enter_context(no_core_dump())

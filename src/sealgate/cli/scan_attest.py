@@ -31,7 +31,7 @@ def attest_reports(
     import time
 
     from sealgate.cli.sign import docker_media_types
-    from sealgate.signing.keyless import no_core_dump
+    from sealgate.keys.secrecy import no_core_dump
     from sealgate.signing.sign import SignOptions
 
     formats = {"bundle": ("bundle",), "legacy": ("legacy",), "both": ("bundle", "legacy")}

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from sealgate.cli.gating import add_gate_arguments, gate_of, pass_gate
-from sealgate.cli.keyless import add_keyless_arguments, check_keyless_arguments, load_authors
+from sealgate.cli.keyless import add_keyless_arguments, check_keyless_arguments, has_certificate, load_authors
 from sealgate.cli.options import add_flag, duration
 from sealgate.cli.registries import add_registry_arguments, images, parse_annotations
 from sealgate.errors import SealgateError, UsageError
@@ -84,10 +84,10 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         raise UsageError("--output-signature and --output-payload belong to the legacy format", hint="--format legacy")
     if not options.upload and not (arguments.bundle or arguments.output_signature or arguments.output_payload):
         raise UsageError("--upload=false leaves the signature nowhere", hint="--bundle FILE writes it to a file")
-    if arguments.output_certificate and arguments.key and not arguments.issue_certificate:
+    if arguments.output_certificate and not has_certificate(arguments):
         raise UsageError("--output-certificate: a signature by a key has no certificate", hint="leave it out")
     gate = gate_of(arguments, context)
-    from sealgate.signing.keyless import no_core_dump
+    from sealgate.keys.secrecy import no_core_dump
 
     with ExitStack() as closing:  # an archive is written back when this ends without an error
         closing.enter_context(no_core_dump())

@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, NamedTuple
 
-from sealgate.cli.keyless import add_keyless_arguments, asks_services, check_keyless_arguments, load_authors
+from sealgate.cli.keyless import (
+    add_keyless_arguments,
+    asks_services,
+    check_keyless_arguments,
+    has_certificate,
+    load_authors,
+)
 from sealgate.cli.options import add_flag
 from sealgate.cli.sign import certificate_of, write_file
 from sealgate.errors import UsageError
@@ -50,7 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Sign every file."""
-    from sealgate.signing.keyless import ALGORITHMS, Formats, no_core_dump
+    from sealgate.keys.secrecy import no_core_dump
+    from sealgate.signing.keyless import ALGORITHMS, Formats
 
     check_keyless_arguments(arguments)
     _check(arguments, context)
@@ -76,7 +83,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 def _check(arguments: argparse.Namespace, context: Context) -> None:
     """What cannot be meant, before a password is asked for."""
-    if arguments.output_certificate is not None and arguments.key and not arguments.issue_certificate:
+    if arguments.output_certificate is not None and not has_certificate(arguments):
         raise UsageError("--output-certificate: a signature by a key has no certificate", hint="leave it out")
     if arguments.rfc3161_timestamp is not None and arguments.key and not asks_services(arguments):
         raise UsageError("--rfc3161-timestamp: no timestamp authority is asked", hint="--timestamp-server-url URL")

@@ -128,6 +128,7 @@ def identities_of(arguments: Namespace, context: Context) -> list[IdentifiedAs]:
         issuer_regexp=issuer[1],
         extensions=tuple(workflow.items()),
         anchored=False,
+        missing=True,
     )
     for name, loose in pattern.unanchored().items():
         context.err(

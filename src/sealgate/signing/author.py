@@ -40,6 +40,11 @@ class Witnesses(NamedTuple):
     """Of version 1: whose promise is put beside a signature in the legacy format, which has room for one."""
     timestamp_authorities: tuple[Service, ...] = ()
 
+    @property
+    def all_logs(self) -> tuple[Log, ...]:
+        """Of both formats."""
+        return (*self.logs, *((self.legacy_log,) if self.legacy_log is not None else ()))
+
     def check_time(self, *, bundle: bool, legacy: bool) -> None:
         """Raise `UsageError` where nobody would say when a certificate was used, in these formats."""
         stamped = bool(self.timestamp_authorities)
@@ -80,6 +85,8 @@ class Author(NamedTuple):
     """Ask the certificate for an SCT, where the root has a CT log; False: `--insecure-skip-verify`."""
     now: float = 0.0
     """The time, in seconds since 1970."""
+    lasting: bool = False
+    """The certificate is one's own and lives for long (`certified`), so that nobody need say when it was used."""
 
     @property
     def name(self) -> str:
@@ -109,7 +116,7 @@ class Author(NamedTuple):
         pattern = IdentityPattern.parse(
             subject=named.subject,
             subject_regexp=None,
-            issuer=named.issuer,
+            issuer=named.issuer or None,
             issuer_regexp=None,
             extensions=(),
             anchored=True,
@@ -153,7 +160,7 @@ class Author(NamedTuple):
             asked.append((self.witnesses.legacy_log, envelope))
         for log, of_envelope in asked:
             rekor.check_loggable(key, hash_name, version=log.version, envelope=of_envelope)
-        if self.certificate is not None:
+        if self.certificate is not None and not self.lasting:
             self.witnesses.check_time(bundle=bundle, legacy=legacy)
 
     async def sign(
@@ -194,7 +201,7 @@ class Author(NamedTuple):
         )  # fmt: skip
 
         async def entry(log: Log, covered: Covered) -> Entry | bytes:
-            return await rekor.add(log, covered)
+            return await rekor.add(log, covered, self.root)
 
         async def stamp(authority: Service) -> Entry | bytes:
             return await timestamping.stamp(authority, stamped)

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate.errors import NoServiceError, UsageError
@@ -20,7 +19,7 @@ from sealgate.transport import flow
 from sealgate.transport.message import Tls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from sealgate.keys.signer import Signer
     from sealgate.signing.tokens.token import IdentityToken
@@ -151,16 +150,3 @@ async def ephemeral(algorithm: str) -> Signer:
     kind, hash_name = ALGORITHMS[algorithm]
     key = await flow.call(lambda: generate(kind)) if kind.startswith("rsa") else generate(kind)
     return PrivateKeySigner(key, hash_name=hash_name)  # type: ignore[arg-type]
-
-
-@contextlib.contextmanager
-def no_core_dump() -> Iterator[None]:
-    """No core of this process or a child of it is written meanwhile: there would be keys and tokens in it."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))

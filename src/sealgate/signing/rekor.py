@@ -2,7 +2,8 @@
 
 v1 (sigstore/rekor, openapi.yaml): `POST /api/v1/log/entries`, entries `hashedrekord` 0.0.1 and `dsse` 0.0.1; the answer has
 a promise with the log's time, and a proof. v2 (rekor-tiles, rekor_service.proto): `POST /api/v2/log/entries`, entries
-`hashedrekord` 0.0.2, of an envelope over its encoding; the answer has a proof, and no time.
+`hashedrekord` 0.0.2, of an envelope over its encoding; the answer has a proof, and no time. A log that has the entry already
+answers 409: v1 says where it stands, v2 at which index (`tiles`).
 
 What comes back must be about our signature, our key and what was signed; whether the log's own signatures hold is judged
 under the trust root, with everything else (`author`).
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from sealgate.evidence.dsse import Envelope
     from sealgate.keys.algorithms import HashName, PublicKey
     from sealgate.transport.message import Response, Tls, Url
+    from sealgate.trust.root import TrustRoot
 
 KIND = Kind("the log", LogUnavailableError, LogRefusedError, LogAnswerError)
 _HEADERS = (("Content-Type", "application/json"), ("Accept", "application/json"))
@@ -72,9 +74,12 @@ def log(url: Url, version: int, tls: Tls) -> Log:
     return Log(Service(KIND, url, tls), version)
 
 
-async def add(log: Log, covered: Covered) -> Entry:
-    """Log a signature. Raises `LogUnavailableError`, `LogRefusedError`, `LogAnswerError`, `KeyUnsupportedError`."""
-    return await (_add2(log.service, covered) if log.version == 2 else _add1(log.service, covered))
+async def add(log: Log, covered: Covered, root: TrustRoot | None = None) -> Entry:
+    """Log a signature. `root`: only under one an entry is read that stands already in a log of version 2.
+
+    Raises `LogUnavailableError`, `LogRefusedError`, `LogAnswerError`, `KeyUnsupportedError`.
+    """
+    return await (_add2(log.service, covered, root) if log.version == 2 else _add1(log.service, covered))
 
 
 # -- v2
@@ -103,8 +108,10 @@ def check_loggable(key: PublicKey, hash_name: HashName | None, *, version: int, 
         raise KeyUnsupportedError("Rekor v1 takes no signatures of files by Ed25519 keys", hint="an ECDSA or RSA key")
 
 
-async def _add2(service: Service, covered: Covered) -> Entry:
+async def _add2(service: Service, covered: Covered, root: TrustRoot | None) -> Entry:
     import json
+
+    import rfc8785
 
     check_loggable(covered.key, covered.hash_name, version=2, envelope=covered.envelope is not None)
     hash_name = str(covered.hash_name)
@@ -119,24 +126,27 @@ async def _add2(service: Service, covered: Covered) -> Entry:
     body = json.dumps({"hashedRekordRequestV002": {"digest": digest, "signature": signature}}).encode("utf-8")
     url = service.below("/api/v2/log/entries")
     response = await ask(service, "POST", url, headers=_HEADERS, body=body, answers={409})
-    if response.status == 409:
+    data = {"algorithm": _NAMES[hash_name], "digest": digest}
+    entry: dict[str, Any] = {"apiVersion": "0.0.2", "kind": "hashedrekord"}
+    leaf = rfc8785.dumps(entry | {"spec": {"hashedRekordV002": {"data": data, "signature": signature}}})
+    if response.status != 409:
+        return _read2(service, document(service, response), leaf)
+    if root is None:
         raise LogRefusedError(
-            f"{service} has this very entry already, and gives no proof of it",
-            hint="sign again: an ECDSA key makes another signature each time",
+            f"{service} has this very entry already, and only a trust root says whether it is the log that proves it",
+            hint="--trusted-root FILE; or sign again: an ECDSA key makes another signature each time",
         )
-    answer = document(service, response)
-    spec = {"hashedRekordV002": {"data": {"algorithm": _NAMES[hash_name], "digest": digest}, "signature": signature}}
-    return _read2(service, answer, {"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": spec})
+    from sealgate.signing import tiles
+
+    return Entry(await tiles.existing(service, response, leaf, root), None)
 
 
-def _read2(service: Service, answer: dict[str, Any], expected: dict[str, Any]) -> Entry:
-    import rfc8785
-
+def _read2(service: Service, answer: dict[str, Any], leaf: bytes) -> Entry:
     reading = _Reading(service, answer)
     body = reading.decoded("canonicalizedBody")
-    if body != rfc8785.dumps(expected):
+    if body != leaf:
         raise service.invalid("gives an entry about something else")
-    kind = {"kind": expected["kind"], "version": expected["apiVersion"]}
+    kind = {"kind": "hashedrekord", "version": "0.0.2"}
     if reading.inner("kindVersion").whole != kind:
         raise service.invalid("gives an entry of another kind")
     proof = reading.inner("inclusionProof")

@@ -30,6 +30,14 @@ _ENTRY = frozenset(
 _PROOF = frozenset({"logIndex", "rootHash", "treeSize", "hashes", "checkpoint"})
 
 
+class Place(NamedTuple):
+    """Where an entry is, in a tree that the log signed."""
+
+    at: int
+    size: int
+    root: bytes
+
+
 class LogProof(NamedTuple):
     """A log of the trust root holds an entry about the signature."""
 
@@ -40,6 +48,8 @@ class LogProof(NamedTuple):
     """When it was logged, if the log signed that."""
     claimed: float | None = None
     """When it was logged, as stands beside the entry and nothing signs; it may refuse, and never proves."""
+    place: Place | None = None
+    """None: the log promised it, and there is no proof."""
 
 
 def verify_entry(entry: dict[str, Any], signed: Signed, root: TrustRoot) -> LogProof:
@@ -59,7 +69,7 @@ def verify_entry(entry: dict[str, Any], signed: Signed, root: TrustRoot) -> LogP
             raise TrustFailure("log-proof-missing", "its log entry has neither a promise nor a proof of the log")
         if rekor1.bind(body, signed) != kind:
             raise fields.malformed(f"is said to be {' '.join(kind)[:60]!a}, and is something else")
-        promised = None
+        promised = place = None
         log = logs[0]
         if promise is not None:
             fields.known_only(promise, frozenset({"signedEntryTimestamp"}), "its promise")
@@ -67,8 +77,8 @@ def verify_entry(entry: dict[str, Any], signed: Signed, root: TrustRoot) -> LogP
             promised = float(at)
         if proof is not None:
             place = _included(proof, log, (body,), tiles=False)
-            index = index if promise is not None else place
-        return LogProof(log, index, promised, float(at) if at and promise is None else None)
+            index = index if promise is not None else place.at
+        return LogProof(log, index, promised, float(at) if at and promise is None else None, place)
     if kind in rekor2.KINDS:
         if promise is not None or at:
             raise fields.malformed("has a time, which its log never promises")
@@ -150,13 +160,14 @@ def _in_tiles(logs: list[Log], proof: dict[str, Any], bodies: tuple[bytes, ...])
     failures: list[TrustFailure] = []
     for log in logs:
         try:
-            return LogProof(log, _included(proof, log, bodies, tiles=True), None)
+            place = _included(proof, log, bodies, tiles=True)
+            return LogProof(log, place.at, None, None, place)
         except TrustFailure as problem:
             failures.append(problem)
     raise failures[0]
 
 
-def _included(proof: dict[str, Any], log: Log, bodies: Iterable[bytes], *, tiles: bool) -> int:
+def _included(proof: dict[str, Any], log: Log, bodies: Iterable[bytes], *, tiles: bool) -> Place:
     """The place in the tree of the entry that is one of `bodies`, once a proof leads to a root that the log signed.
 
     Size and root are the checkpoint's; what the proof itself says of them must be the same (L13).
@@ -178,7 +189,7 @@ def _included(proof: dict[str, Any], log: Log, bodies: Iterable[bytes], *, tiles
         raise TrustFailure("log-proof-invalid", "its log entry has a proof for another tree than its checkpoint's")
     for body in bodies:
         if merkle.root_of(merkle.leaf_hash(body), index, head.size, path) == head.root:
-            return index
+            return Place(index, head.size, head.root)
     raise TrustFailure("log-proof-invalid", f"its log entry is not where its proof says in the log {log.base_url}")
 
 

@@ -76,6 +76,16 @@ class Identity(NamedTuple):
         """For people."""
         return f"{self.subject} (issuer: {self.issuer})" if self.issuer else f"{self.subject} (no issuer)"
 
+    @property
+    def source(self) -> str | None:
+        """For people: from which source a CI signed, which its name need not tell (a workflow may stand elsewhere)."""
+        known = dict(self.extensions)
+        place = known.get("sourceRepositoryURI") or known.get("githubWorkflowRepository")
+        ref = known.get("sourceRepositoryRef") or known.get("githubWorkflowRef")
+        commit = known.get("sourceRepositoryDigest") or known.get("githubWorkflowSha")
+        parts = [*((place,) if place else ()), *((ref,) if ref else ()), *((f"commit {commit}",) if commit else ())]
+        return ", ".join(parts) or None
+
 
 def read(names: Sequence[tuple[str, str]], extensions: Iterable[tuple[str, bytes]]) -> Identity:
     """The identity of a certificate with these names, (kind, value), and these extensions under the arc, (number, content).
@@ -148,6 +158,8 @@ class IdentityPattern(NamedTuple):
     """Compared exactly."""
     anchored: bool
     """Regular expressions match the whole text; else any part of it."""
+    missing: bool = False
+    """Of a certificate that names no issuer the issuer is the empty text, which `.*` matches: cosign's flags."""
 
     @classmethod
     def parse(
@@ -159,8 +171,9 @@ class IdentityPattern(NamedTuple):
         issuer_regexp: str | None,
         extensions: Sequence[tuple[str, str]],
         anchored: bool,
+        missing: bool = False,
     ) -> IdentityPattern:
-        """Check what is asked for. `anchored`: a policy's (invariant 8); cosign's flags are not.
+        """Check what is asked for. `anchored`: a policy's (invariant 8); cosign's flags are not, and mean `missing`.
 
         Neither `issuer` nor `issuer_regexp`: any issuer, or none; for the caller to decide whether that can be meant.
         Raises `UsageError`.
@@ -181,14 +194,15 @@ class IdentityPattern(NamedTuple):
             if not value or names.count(name) > 1:
                 raise UsageError(f"the extension {name} is asked for {'twice' if value else 'with an empty value'}")
         found = tuple(sorted(extensions))
-        return cls(subject, subject_regexp, issuer, issuer_regexp, found, anchored)
+        return cls(subject, subject_regexp, issuer, issuer_regexp, found, anchored, missing)
 
     def mismatch(self, identity: Identity) -> TrustFailure | None:
         """What is not as it is asked for, or None."""
-        if not self._fits(self.subject, self.subject_regexp, identity.subject):
+        if not identity.subject or not self._fits(self.subject, self.subject_regexp, identity.subject):
             asked = self.subject or f"a name that matches {self.subject_regexp}"
             return TrustFailure("identity-mismatch", f"is by {identity.subject}, not by {asked}")
-        if (self.issuer or self.issuer_regexp) and not self._fits(self.issuer, self.issuer_regexp, identity.issuer):
+        vouched_for = (identity.issuer or self.missing) and self._fits(self.issuer, self.issuer_regexp, identity.issuer)
+        if (self.issuer or self.issuer_regexp) and not vouched_for:
             asked = self.issuer or f"an issuer that matches {self.issuer_regexp}"
             vouched = identity.issuer or "nobody"
             return TrustFailure("issuer-mismatch", f"is by {identity.subject}, for whom {vouched} vouched, not {asked}")
@@ -203,7 +217,7 @@ class IdentityPattern(NamedTuple):
         """Whether a text is as asked for; what is not asked for in either way fits nothing."""
         if exact is not None:
             return text == exact
-        if regexp is None or not text:
+        if regexp is None:
             return False
         compiled = _compiled(regexp)
         return (compiled.fullmatch(text) if self.anchored else compiled.search(text)) is not None

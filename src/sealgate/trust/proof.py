@@ -77,8 +77,8 @@ class Material(NamedTuple):
     timestamps: tuple[bytes, ...] = ()
     """RFC 3161 responses, DER."""
     stamped: bytes | None = None
-    """What the timestamps are over, where it is not the signature itself: cosign stamps the whole layer of an attestation
-    in the legacy format, in which the signature is."""
+    """What else than the signature itself the timestamps may be over, which holds it: of an attestation in the legacy format
+    cosign 2 stamps the whole layer, and cosign 3.1.1 the signature in it."""
     scts: tuple[bytes, ...] = ()
     """SCTs that are not in the certificate (RFC 6962, section 3.2)."""
 
@@ -148,6 +148,7 @@ def _logs(signed: Signed, material: Material, demand: Demand, checks: list[Check
         return ()
     found: list[LogProof] = []
     seen: set[tuple[bytes, int]] = set()
+    trees: dict[tuple[bytes, int], bytes] = {}
     unknown: list[str] = []
     verified: list[Callable[[], LogProof]] = [
         functools.partial(entries.verify_entry, entry, signed, demand.root) for entry in material.entries
@@ -168,6 +169,12 @@ def _logs(signed: Signed, material: Material, demand: Demand, checks: list[Check
             checks.append(Check("log-entry-duplicate", "failed", f"carries the log entry {proof.index} twice"))
             continue
         seen.add((proof.log.log_id, proof.index))
+        if proof.place is not None and proof.place.root != trees.setdefault(
+            (proof.log.log_id, proof.place.size), proof.place.root
+        ):
+            message = f"carries two trees of {proof.place.size} entries that {proof.log.base_url} signed: it shows a split view"
+            checks.append(Check("log-checkpoint-invalid", "failed", message))
+            continue
         found.append(proof)
         checks.append(Check("log-entry-verified", "passed", _logged(proof)))
     missing = demand.log and not found and not any(check.outcome == "failed" for check in checks)
@@ -217,9 +224,9 @@ def _timestamps(
 
     moments: list[Moment] = []
     unknown: list[str] = []
+    stamped = (signed.signature,) if material.stamped is None else (signed.signature, material.stamped)
     for response in material.timestamps:
         try:
-            stamped = signed.signature if material.stamped is None else material.stamped
             stamp = timestamps.verify_timestamp(response, stamped, demand.root)
         except TrustFailure as failure:
             if failure.code == "timestamp-untrusted":

@@ -54,8 +54,10 @@ class _Signer(NamedTuple):
     """The earliest."""
 
 
-def verify_timestamp(response: bytes, stamped: bytes, root: TrustRoot) -> Stamp:
-    """Verify a timestamp over the raw bytes of a signature (`proof.Material.stamped`: the exception). Raises `TrustFailure`.
+def verify_timestamp(response: bytes, stamped: tuple[bytes, ...], root: TrustRoot) -> Stamp:
+    """Verify a timestamp over one of these: the raw bytes of a signature, or what holds it (`proof.Material.stamped`).
+
+    Raises `TrustFailure`.
 
     `timestamp-malformed`: it cannot be read. `timestamp-untrusted`: no authority of the root that was in use then signs
     such ones. `timestamp-invalid`: an authority of the root is named, and did not make it so. `timestamp-not-bound`: it is
@@ -82,10 +84,10 @@ def verify_timestamp(response: bytes, stamped: bytes, root: TrustRoot) -> Stamp:
     raise TrustFailure("timestamp-untrusted", message)
 
 
-def _bound(token: Token, stamped: bytes) -> None:
+def _bound(token: Token, stamped: tuple[bytes, ...]) -> None:
     if token.imprint_hash is None:
         raise invalid("is over a hash that is not accepted: SHA-256, SHA-384 and SHA-512 are")
-    if token.imprint != hashlib.new(token.imprint_hash, stamped).digest():
+    if all(token.imprint != hashlib.new(token.imprint_hash, each).digest() for each in stamped):
         raise TrustFailure("timestamp-not-bound", "its timestamp is about another signature")
 
 

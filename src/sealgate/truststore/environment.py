@@ -78,7 +78,8 @@ async def beside_own(environ: Mapping[str, str], *, logs: bool, ct_logs: bool, n
     """What is believed in beside certificate authorities that somebody named; no authorities are in it.
 
     `logs`, `ct_logs`: whether such ones are asked for. As in cosign, own authorities change nothing about logs: what the
-    environment or `sealgate initialize` says of them counts; where nobody said anything, there are none. Raises as `default`.
+    environment or `sealgate initialize` says of them counts, and where nobody said anything, that is an error: entries and SCTs
+    are asked for until somebody says that they are not. Raises as `default`.
     """
     needed = [name for name, asked in ((_LOG_FILE, logs), (_CT_FILE, ct_logs)) if asked]
     named = [name for name in (_LOG_FILE, _CT_FILE) if environ.get(name)]
@@ -89,11 +90,15 @@ async def beside_own(environ: Mapping[str, str], *, logs: bool, ct_logs: bool, n
             if cache.TRUSTED_ROOT not in kept.targets:
                 raise TrustUpdateError(f"the TUF repository has no {cache.TRUSTED_ROOT}", hint=_HINT)
             root = roots.parse(kept.targets[cache.TRUSTED_ROOT])
-        elif named:
-            missing = " and ".join(name for name in needed if name not in named)
+        else:
+            missing = [name for name in needed if name not in named]
+            flags = {_LOG_FILE: "--insecure-ignore-tlog", _CT_FILE: "--insecure-ignore-sct"}
+            kinds = {_LOG_FILE: "logs", _CT_FILE: "CT logs"}
             raise TrustRootMissingError(
-                f"{named[0]} is set, and neither {missing} nor `sealgate initialize` says who else is believed in",
-                hint="--insecure-ignore-sct and --insecure-ignore-tlog ask for no CT log and no log",
+                f"own authorities are named, and nothing says which {' and '.join(kinds[name] for name in missing)} are believed "
+                f"({', '.join(missing)}, `sealgate initialize`)",
+                hint=f"--trusted-root FILE says it; {' and '.join(flags[name] for name in missing)}: the authority's "
+                "certificates, or what is signed by them, are logged nowhere",
             )
     return _with_files(root, environ)._replace(certificate_authorities=())
 
