@@ -91,6 +91,39 @@ def test_stopping_lets_what_is_being_answered_end(start, scene, signed):
     raise AssertionError("it did not stop")
 
 
+def test_who_keeps_connections_open_loses_no_request_when_it_stops(start, scene, signed):
+    place = start(rule(signed), drain_seconds=1.0)
+    found: list[str] = []
+
+    def keep_asking():
+        connection = place.connect()
+        connection.connect()
+        while True:
+            answer = place.ask("/validate", pod(scene.name), connection=connection)
+            answer.is_allowed()
+            if answer.headers.get("connection") == "close":
+                found.append("told to go elsewhere")
+                return
+
+    def asked() -> None:
+        try:
+            keep_asking()
+        except BaseException as error:  # noqa: BLE001 - any of them is a dropped request
+            found.append(repr(error))
+
+    asking = [threading.Thread(target=asked) for _ in range(4)]
+    for each in asking:
+        each.start()
+    while place.metric("sealgate_reviews_total", outcome="admit") < 20:
+        time.sleep(0.02)
+    assert place.get("/healthz").headers.get("connection") != "close"
+    place.running.stop()
+    assert place.get("/readyz").headers["connection"] == "close"
+    for each in asking:
+        each.join(30)
+    assert found == ["told to go elsewhere"] * 4
+
+
 def test_older_tls_is_not_spoken(place):
     context = ssl.create_default_context(cafile=None)
     context.check_hostname = False
