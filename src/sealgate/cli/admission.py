@@ -126,7 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pull-secrets",
         help="ask for the images of a pod with the pull secrets of its own namespace: the pod's and its service account's",
     )
-    add_flag(group, "--allow-local-registries", help="ask registries on this machine and at link-local addresses too")
+    add_flag(group, "--allow-local-registries", help="ask registries on this machine too; link-local ones never")
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
@@ -325,7 +325,7 @@ def _registry_settings(arguments: argparse.Namespace, context: Context) -> Regis
 
         environ = dict(context.environ) | {"DOCKER_CONFIG": arguments.registry_config}
         settings = settings._replace(credentials=Keychain(environ=environ, explicit=None).lookup)
-    return settings if arguments.allow_local_registries else settings._replace(addresses="not-local")
+    return settings._replace(addresses="not-link-local" if arguments.allow_local_registries else "not-local")
 
 
 def _own(text: str) -> Own:
