@@ -192,6 +192,27 @@ def test_audit_admits_in_silence_and_warn_with_a_warning(start, scene, signed):
     assert place.metric("sealgate_decisions_total", code="no-signature", effect="warn") == 2
 
 
+def test_a_warning_is_one_line_and_a_refusal_may_have_several(start, scene):
+    static = Static(False, "first line\nsecond line", "static")
+    warned = start(rule(static, action="warn")).validate(pod(scene.name))
+    warned.is_allowed()
+    assert any("first line second line" in each for each in warned.warnings)
+    refused = start(rule(static)).validate(pod(scene.name))
+    assert "first line\nsecond line" in refused.message
+
+
+@pytest.mark.parametrize("action", ["enforce", "warn", "audit"])
+def test_a_missing_digest_is_counted_by_what_follows_from_it(start, scene, signed, action):
+    place = start(rule(signed, action=action))
+    place.mutate(pod(scene.tag)).is_allowed()
+    assert place.metric("sealgate_decisions_total", code="digest-missing") == 0
+    answer = place.validate(pod(scene.tag, f"{scene.registry.host}/team/app:evil"))
+    assert answer.response["allowed"] is (action != "enforce")
+    effect = "deny" if action == "enforce" else action
+    assert place.metric("sealgate_decisions_total", code="digest-missing", effect=effect) == 2
+    assert place.metric("sealgate_decisions_total", code="no-signature", effect=effect) == 1
+
+
 def test_images_that_a_policy_skips_or_that_none_is_about_get_no_digest(start, scene, signed):
     other = f"{scene.registry.host}/team/other:1"
     place = start(rule(signed, f"{scene.registry.host}/team/app*", skip=(f"{scene.registry.host}/team/app:skipped",)))
@@ -200,7 +221,9 @@ def test_images_that_a_policy_skips_or_that_none_is_about_get_no_digest(start, s
         answer = place.mutate(created)
         answer.is_allowed()
         assert not answer.patch
-        place.validate(created).is_allowed()
+        validated = place.validate(created)
+        validated.is_allowed()
+        assert validated.response["auditAnnotations"].get("unmatched") == ("1" if image == other else None)
     assert not scene.registry.asked("*", "*team/other*")
     assert place.metric("sealgate_images_total", state="unmatched") == 2
 

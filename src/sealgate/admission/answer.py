@@ -77,7 +77,8 @@ class Answer(NamedTuple):
             response["patchType"] = "JSONPatch"
             response["patch"] = base64.b64encode(_encoded(steps).encode()).decode()
         if self.warnings:
-            response["warnings"] = [cut(each, limits.WARNING_CHARS) for each in bounded(self.warnings)]
+            lines = [each.replace("\n", " ") for each in bounded(self.warnings)]
+            response["warnings"] = [cut(each, limits.WARNING_CHARS) for each in lines]
         if self.audit:
             response["auditAnnotations"] = {name: cut(text, limits.MESSAGE_CHARS) for name, text in self.audit}
         whole = {"apiVersion": API_VERSION, "kind": KIND, "response": response}
@@ -124,6 +125,9 @@ def of(
         audit.append(("codes", ",".join(codes)))
     if review.unchanged:
         audit.append(("unchanged", str(len(review.unchanged))))
+    unmatched = sum(any(ruling.outcome == "unmatched" for ruling in each.rulings) for each in decision.images)
+    if unmatched:
+        audit.append(("unmatched", str(unmatched)))
     if excused:
         audit.append(("own", ",".join(excused)))
     audited = [str(each) for each in found if each.severity == "audit"]
@@ -213,7 +217,9 @@ def _hint(images: Iterable[ImageDecision], reason: Reason) -> str | None:
 
 
 def bounded(warnings: Sequence[str]) -> list[str]:
-    """As many as the API server passes on (4,096 characters in all), each once."""
+    """As many as the API server passes on (4,096 characters in all), each once. It drops one of several lines in silence:
+    k8s.io/apimachinery, pkg/util/net, `NewWarningHeader`.
+    """
     unique = list(dict.fromkeys(warnings))
     if len(unique) <= limits.WARNINGS:
         return unique

@@ -123,7 +123,7 @@ class Webhook:
             answer, decision = await self._judged(review, path, deadline)
         if review.uid in self.canaries:
             return Outcome(200, answer.document())
-        self._count(review, answer, decision)
+        self._count(review, path, answer, decision)
         took = loop.time() - begun
         outcome = _outcome(answer, decision)
         self._metrics.review(path, outcome, took)
@@ -191,15 +191,14 @@ class Webhook:
         for each in judge.late:
             self._metrics.late(each.partition(": ")[0])
 
-    def _count(self, review: Review, answer: Answer, decision: Decision | None) -> None:
+    def _count(self, review: Review, path: Path, answer: Answer, decision: Decision | None) -> None:
         self._metrics.image("unchanged", len(review.unchanged))
         if decision is None:
             if not answer.allowed:
                 self._metrics.decision(answer.code, "deny")
             return
-        missing = answer.code == answers.DIGEST_MISSING
-        if missing:
-            self._metrics.decision(answers.DIGEST_MISSING, "deny")
+        for each in answers.missing_digests(decision) if path == "validate" and review.is_pod else ():
+            self._metrics.decision(each.code, each.severity)
         for image in decision.images:
             outcomes = {ruling.outcome for ruling in image.rulings}
             state = next((each for each in _STATES if each in outcomes), "accepted")
