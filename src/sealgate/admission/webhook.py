@@ -7,6 +7,7 @@ on their own: what `/mutate` found is no evidence for `/validate` (K13, P11).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -120,7 +121,13 @@ class Webhook:
         elif path == "mutate" and self._settings.mutate == "pods" and not review.is_pod:
             answer, decision = Answer(review.uid, allowed=True, code="not-mutated"), None
         else:
-            answer, decision = await self._judged(review, path, deadline)
+            force = self.standing.force
+            try:
+                review = _complete(force, review)
+            except SealgateError as error:
+                answer, decision = answers.refused(review.uid, error.code, error.message), None
+            else:
+                answer, decision = await self._judged(force, review, path, deadline)
         if review.uid in self.canaries:
             return Outcome(200, answer.document())
         self._count(review, path, answer, decision)
@@ -130,16 +137,13 @@ class Webhook:
         self._say(review, path, answer, decision, outcome, took)
         return Outcome(200, answer.document())
 
-    async def _judged(self, review: Review, path: Path, deadline: float) -> tuple[Answer, Decision | None]:
+    async def _judged(
+        self, force: Force, review: Review, path: Path, deadline: float
+    ) -> tuple[Answer, Decision | None]:
         loop = asyncio.get_running_loop()
-        force = self.standing.force
-        workload = _with_labels(review.workload, force)
+        workload = review.workload
         own = [each for each in review.images if self._is_own(each, workload)]
         images = [each for each in review.images if each not in own]
-        try:
-            images += _extracted(force, workload, review)
-        except SealgateError as error:
-            return answers.refused(review.uid, error.code, error.message), None
         scope = OPERATOR
         if images:
             try:
@@ -247,15 +251,31 @@ def _outcome(answer: Answer, decision: Decision | None) -> str:
     return decision.outcome
 
 
-def _extracted(force: Force, workload: Workload, review: Review) -> list[Placed]:
-    """Images at places that only policies know (Kyverno's `imageExtractors`): judged, never written."""
+def _complete(force: Force, review: Review) -> Review:
+    """With what only those in force know: labels of its namespace, and images at places that policies name.
+
+    The digest is written there too, where the place is known; and such an image that stands unchanged is excused as others
+    are. What an expression found has no place, and is judged each time. Raises `WorkloadInvalidError`, `LimitError`.
+    """
+    workload = _with_labels(review.workload, force)
+    review = review._replace(workload=workload)
     policies = force.catalogue.policies
-    if workload.operation == "DELETE" or not any(rule.extractors for rule in policies.rules):
-        return []
+    if workload.operation == "DELETE" or not any(
+        rule.extractors or getattr(rule.demand, "extracts", False) for rule in policies.rules
+    ):
+        return review
     from sealgate.policy.kyverno import extractors
 
     there = {each.pointer for each in (*review.images, *review.unchanged)}
-    return [each._replace(pointer="") for each in extractors.images(policies, workload) if each.pointer not in there]
+    found = [each for each in extractors.images(policies, workload) if each.pointer not in there]
+    before: dict[str, str] = {}
+    if workload.operation == "UPDATE" and workload.old is not None and any(each.pointer for each in found):
+        with contextlib.suppress(SealgateError):  # what cannot be read excuses nothing
+            older = extractors.images(policies, workload._replace(document=workload.old, old=None))
+            before = {each.pointer: each.image for each in older if each.pointer}
+    unchanged = tuple(each for each in found if before.get(each.pointer) == each.image)
+    images = tuple(each for each in found if before.get(each.pointer) != each.image)
+    return review._replace(images=review.images + images, unchanged=review.unchanged + unchanged)
 
 
 def _with_labels(workload: Workload, force: Force) -> Workload:
