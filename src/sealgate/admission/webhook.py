@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sealgate.admission.standing_cluster import ClusterStanding
     from sealgate.digest import Digest
     from sealgate.policy.evaluate import Placed
+    from sealgate.policy.model import Policies
     from sealgate.transport.message import Request, Response
     from sealgate.workloads.workload import Workload
 
@@ -122,8 +123,9 @@ class Webhook:
             answer, decision = Answer(review.uid, allowed=True, code="not-mutated"), None
         else:
             force = self.standing.force
+            review = review._replace(workload=_with_labels(review.workload, force))
             try:
-                review = _complete(force, review)
+                review = await _complete(force, review, seconds=max(deadline - loop.time(), 0.0))
             except SealgateError as error:
                 answer, decision = answers.refused(review.uid, error.code, error.message), None
             else:
@@ -251,21 +253,30 @@ def _outcome(answer: Answer, decision: Decision | None) -> str:
     return decision.outcome
 
 
-def _complete(force: Force, review: Review) -> Review:
-    """With what only those in force know: labels of its namespace, and images at places that policies name.
+async def _complete(force: Force, review: Review, *, seconds: float) -> Review:
+    """With the images at places that only policies know. Expressions may take their time: they are not this loop's.
 
-    The digest is written there too, where the place is known; and such an image that stands unchanged is excused as others
-    are. What an expression found has no place, and is judged each time. Raises `WorkloadInvalidError`, `LimitError`.
+    Raises `WorkloadInvalidError`, `LimitError`, `DeadlineError`.
     """
-    workload = _with_labels(review.workload, force)
-    review = review._replace(workload=workload)
     policies = force.catalogue.policies
-    if workload.operation == "DELETE" or not any(
+    if review.workload.operation == "DELETE" or not any(
         rule.extractors or getattr(rule.demand, "extracts", False) for rule in policies.rules
     ):
         return review
+    work = asyncio.get_running_loop().run_in_executor(None, _extracted, policies, review)
+    try:
+        return await asyncio.wait_for(work, seconds)
+    except TimeoutError:
+        raise DeadlineError(f"the images of {review.workload.title} that policies find were not found in time") from None
+
+
+def _extracted(policies: Policies, review: Review) -> Review:
+    """The digest is written at such places too, where they are known; and an image that stands unchanged is excused as others
+    are. What an expression found has no place, and is judged each time.
+    """
     from sealgate.policy.kyverno import extractors
 
+    workload = review.workload
     there = {each.pointer for each in (*review.images, *review.unchanged)}
     found = [each for each in extractors.images(policies, workload) if each.pointer not in there]
     before: dict[str, str] = {}
