@@ -63,6 +63,36 @@ def test_a_new_certificate_is_served_without_a_dropped_request(start, scene, sig
     new.close()
 
 
+def test_a_certificate_that_nobody_renews_is_told_before_it_ends_and_after(start, scene, signed):
+    place = start(rule(signed))
+    assert b"serving certificate" not in place.get("/readyz").body
+    said = [("certificate-ends-soon", "warning", b"ends at 20"), ("certificate-ended", "error", b"ended at 20")]
+    for ahead, (event, level, shown) in zip((23 * 3600, 25 * 3600), said, strict=True):
+        place.clock.ahead = ahead
+        for _ in range(2):
+            place.running.renew()
+        lines = [(line["event"], line["level"]) for line in place.log() if line["event"].startswith("certificate")]
+        assert lines[-1] == (event, level)
+        assert len(lines) == said.index((event, level, shown)) + 1  # once
+        assert shown in place.get("/readyz").body
+
+
+def test_a_certificate_that_has_ended_does_not_take_the_place_of_a_good_one(start, scene, signed, authority, tmp_path):
+    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    shutil.copy(start.issued.certificate, certificate)
+    shutil.copy(start.issued.key, key)
+    place = start(rule(signed), tls_cert=str(certificate), tls_key=str(key))
+    for expired in (True, False):
+        issued = authority.issue("127.0.0.1", "localhost", expired=expired)
+        shutil.copy(issued.certificate, certificate)
+        shutil.copy(issued.key, key)
+        place.running.renew()
+        place.validate(pod(scene.name)).is_allowed()
+        assert (b"has ended" in place.get("/readyz").body) is expired
+    events = [line["event"] for line in place.log() if line["event"].startswith("certificate")]
+    assert events == ["certificate-broken", "certificate-changed"]
+
+
 def _serial(connection):
     return x509.load_der_x509_certificate(connection.sock.getpeercert(True)).serial_number
 

@@ -180,6 +180,7 @@ class _Server(uvicorn.Server):
         self._context: ssl.SSLContext | None = None
         self._pair: certificates.Pair | None = None
         self._certificate_problem: str | None = None
+        self._ending: bool | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._shared: Shared | None = None
         self._client: AsyncHttpClient | None = None
@@ -280,6 +281,7 @@ class _Server(uvicorn.Server):
         )
         parts.metrics.rules.set(len(parts.standing.force.catalogue.policies.rules))
         self.application.webhook = webhook
+        self._tell_ending()
         self._background.add(self.loop.create_task(self._watch()))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -325,6 +327,7 @@ class _Server(uvicorn.Server):
             self._tell_credentials()
         if certificates_too and self._context is not None:
             self._renew_certificate()
+            self._tell_ending()
 
     def _tell_policies(self) -> None:
         parts = self._parts
@@ -363,6 +366,9 @@ class _Server(uvicorn.Server):
             if pair == self._pair:
                 self._certificate_problem = None
                 return
+            now = parts.clock()
+            if self._pair is not None and certificates.is_valid(self._pair.chain, now=now):
+                certificates.check_valid(pair.chain, now=now)
             ends = certificates.load(self._context, pair)
         except SealgateError as error:
             if self._certificate_problem != error.message:  # said once
@@ -374,6 +380,20 @@ class _Server(uvicorn.Server):
         self._certificate_problem = None
         parts.metrics.certificate_expires.set(ends)
         parts.journal.say("certificate-changed", ends=int(ends))
+
+    def _tell_ending(self) -> None:
+        """Say once that the certificate is about to end, and once that it has: then no API server believes in it any more."""
+        if self._pair is None:
+            return
+        ending = certificates.ending(self._pair.chain, now=self._parts.clock())
+        if ending is not None and ending is not self._ending:
+            event, level = ("certificate-ended", "error") if ending else ("certificate-ends-soon", "warning")
+            self._parts.journal.say(event, level=level, ends=self._ends())
+        self._ending = ending
+
+    def _ends(self) -> str:
+        ends = certificates.end(self._pair.chain) if self._pair is not None else 0.0
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ends))
 
     def _details(self) -> dict[str, Any]:
         """What /readyz says: enough to see what is in force and what is not."""
@@ -388,6 +408,8 @@ class _Server(uvicorn.Server):
         }
         if self._certificate_problem is not None:
             found["certificate"] = self._certificate_problem
+        elif self._ending is not None:
+            found["certificate"] = f"the serving certificate {'ended' if self._ending else 'ends'} at {self._ends()}"
         if self.application.draining:
             found["draining"] = True
         return found
