@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import ssl
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -152,6 +154,10 @@ def test_who_keeps_connections_open_loses_no_request_when_it_stops(start, scene,
     for each in asking:
         each.join(30)
     assert found == ["told to go elsewhere"] * 4
+    deadline = time.monotonic() + 20
+    while place.log()[-1]["event"] != "stopped" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [line["event"] for line in place.log() if line["event"] != "review"] == ["draining", "stopped"]
 
 
 def test_older_tls_is_not_spoken(place):
@@ -236,3 +242,34 @@ def test_an_answer_is_one_record_and_the_next_one_comes_on_the_same_connection(s
     assert body == b""
     assert connection.sock.recv(65536) == b""
     connection.close()
+
+
+def test_every_metric_and_every_event_of_the_log_is_on_its_page(place, scene):
+    page = (Path(__file__).parents[2] / "docs" / "admission.md").read_text(encoding="utf-8")
+    place.validate(pod(scene.name))
+    place.validate(pod(f"{scene.registry.host}/team/app:evil"))
+    families: dict[str, set[str]] = {}
+    for line in place.get("/metrics").body.decode().splitlines():
+        found = re.fullmatch(r"(sealgate_\w+?)(?:_bucket|_count|_sum)?(?:\{(.*)\})? \S+", line)
+        if found is not None and not found[1].endswith("_created"):
+            names = set(re.findall(r'(\w+)="', found[2] or "")) - {"le"}
+            families.setdefault(found[1], set()).update(names)
+    said = {
+        name: set(labels.split(",")) - {""}
+        for name, labels in re.findall(r"^\| `(sealgate_\w+)(?:\{(.*?)\})?` \|", page, re.MULTILINE)
+    }
+    assert families
+    assert families.items() <= said.items()
+    events = set(
+        re.findall(r"`([a-z-]+)`", "".join(re.findall(r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \|", page, re.MULTILINE)))
+    )
+    for file in ("admission/server.py", "admission/webhook.py", "cli/admission.py"):
+        source = (Path(certificates.__file__).parents[1] / file).read_text(encoding="utf-8")
+        assert set(re.findall(r"journal\.say\(\s*\"([a-z-]+)\"", source)) <= events
+
+
+def test_K22_ways_to_run_code_without_an_image_are_told():
+    page = (Path(__file__).parents[2] / "docs" / "admission.md").read_text(encoding="utf-8")
+    told = page.partition("## What it does not see")[2]
+    for way in ("ConfigMap", "hostPath", "kubectl cp", "exec", "Static Pods"):
+        assert way in told

@@ -296,14 +296,19 @@ class _Server(uvicorn.Server):
             await self._exchanges.close()
         if self._client is not None:
             await self._client.close()
+        self._parts.journal.say("stopped")
 
     async def _watch(self) -> None:
         """Looks at policies and certificates again, and whether it is time to end."""
         loop = asyncio.get_running_loop()
         policies_at = loop.time() + self._settings.look_seconds
         certificates_at = loop.time() + _CERTIFICATE_SECONDS
+        told = False
         while True:
             await asyncio.sleep(0.1)
+            if self.application.draining and not told:
+                self._parts.journal.say("draining", seconds=self._settings.drain_seconds)
+                told = True
             if self._stop_at is not None and time.monotonic() >= self._stop_at:
                 self.should_exit = True
             now = loop.time()

@@ -267,7 +267,9 @@ async def _complete(force: Force, review: Review, *, seconds: float) -> Review:
     try:
         return await asyncio.wait_for(work, seconds)
     except TimeoutError:
-        raise DeadlineError(f"the images of {review.workload.title} that policies find were not found in time") from None
+        raise DeadlineError(
+            f"the images of {review.workload.title} that policies find were not found in time"
+        ) from None
 
 
 def _extracted(policies: Policies, review: Review) -> Review:
