@@ -8,11 +8,12 @@ import ssl
 
 import pytest
 
-from admission.place import Digests, Static, patched, pod, recorded, rule, updated
+from admission.place import Digests, Static, by_key, patched, pod, recorded, rule, updated
 from sealgate import limits
 from sealgate.admission.webhook import Own
 from sealgate.admission.webhook import Settings as WebhookSettings
 from sealgate.digest import Digest
+from sealgate.keys.private import PrivateKey
 
 
 def _raw(review, old, new):
@@ -190,6 +191,31 @@ def test_audit_admits_in_silence_and_warn_with_a_warning(start, scene, signed):
     assert any("no-signature" in each for each in answer.warnings)
     assert not place.mutate(pod(f"{scene.registry.host}/team/app:evil")).patch
     assert place.metric("sealgate_decisions_total", code="no-signature", effect="warn") == 2
+
+
+@pytest.mark.parametrize("action", ["audit", "warn"])
+def test_a_policy_that_denies_nothing_yet_takes_no_digest_away_from_another(start, scene, signed, action):
+    stranger = by_key(PrivateKey.generate().public_key.pem())
+    place = start(rule(signed), rule(stranger, policy="new", action=action))
+    created = pod(scene.tag)
+    answer = place.mutate(created)
+    answer.is_allowed()
+    assert [step["value"] for step in answer.patch] == [f"{scene.tag}@{scene.image.digest}"]
+    place.validate(patched(created, answer.patch)).is_allowed()
+    place.validate(created).is_denied("digest-missing")
+    alone = start(rule(stranger, action=action)).mutate(created)
+    alone.is_allowed()
+    assert not alone.patch  # nobody has verified it
+
+
+@pytest.mark.parametrize("first", ["audit", "warn", "enforce"])
+def test_a_missing_digest_weighs_what_the_strictest_policy_says(start, scene, signed, first):
+    second = "enforce" if first != "enforce" else "audit"
+    place = start(rule(signed, policy="a", action=first), rule(signed, policy="b", action=second))
+    place.validate(pod(f"{scene.tag}@{scene.image.digest}")).is_allowed()
+    refused = place.validate(pod(scene.tag))
+    refused.is_denied("digest-missing")
+    assert f"policy {'a' if first == 'enforce' else 'b'}/" in refused.message
 
 
 def test_a_warning_is_one_line_and_a_refusal_may_have_several(start, scene):

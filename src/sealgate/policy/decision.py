@@ -70,8 +70,13 @@ class ImageDecision(NamedTuple):
 
     @property
     def mutates(self) -> bool:
-        """Whether the digest that was verified is to be written in place of the tag."""
-        return self.verified and any(each.digests is not None and each.digests.mutate for each in self.rulings)
+        """Whether the digest is to be written in place of the tag: a rule that asks for it has verified it.
+
+        What only audits or warns takes nothing away from that: else the Pod would be denied for want of its digest.
+        """
+        return any(
+            each.outcome == "accepted" and each.digests is not None and each.digests.mutate for each in self.rulings
+        )
 
 
 class Decision(NamedTuple):
