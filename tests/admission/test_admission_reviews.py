@@ -343,6 +343,15 @@ def test_K19_with_an_authority_for_clients_reviews_are_taken_from_those_alone_wh
     assert place.get("/readyz").status == 200
 
 
+def test_K19_more_reviews_at_once_than_there_is_room_for_are_denied_and_not_begun(place, scene, monkeypatch):
+    monkeypatch.setattr(limits, "REVIEWS", 0)
+    before = len(scene.registry.asked())
+    place.validate(pod(scene.name)).is_denied("overloaded")
+    assert len(scene.registry.asked()) == before
+    monkeypatch.undo()
+    place.validate(pod(scene.name)).is_allowed()
+
+
 def test_D14_a_head_without_an_end_and_a_body_that_does_not_come(start, scene, signed, monkeypatch):
     monkeypatch.setattr(limits, "REVIEW_READ_SECONDS", 0.5)
     place = start(rule(signed), insecure_http=True)
