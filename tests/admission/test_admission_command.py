@@ -142,6 +142,8 @@ def test_K19_no_option_lets_link_local_addresses_be_asked(docker_registry, sealg
         (["--insecure-http", "--client-name", "x"], 2, "--client-ca"),
         (["--insecure-http", "--own-image", "team@sha256:00"], 2, "--own-image"),
         (["--insecure-http", "--review-timeout", "31"], 2, "--review-timeout"),
+        (["--insecure-http", "--allow-namespace", "team"], 2, "--policies cluster:"),
+        (["--insecure-http", "--listen", "127.0.0.1:0", "--port-file", "missing/port"], 2, "--port-file"),
         (["--insecure-http", "--tlog", "require"], 2, "no log is believed in"),
         (["--tls-cert", "missing.pem", "--tls-key", "missing.pem"], 1, "there is no file"),
     ],

@@ -246,13 +246,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         try:
             await selftest.run(self.application, self._place(sockets), client_names=self._client_names())
+            self.application.tested = True
+            self._tell_credentials()
+            self._started(self._shown)
         except SealgateError as error:
             self.failure = error
             self.should_exit = True
-            return
-        self.application.tested = True
-        self._tell_credentials()
-        self._started(self._shown)
 
     def _place(self, sockets: list[socket.socket] | None) -> selftest.Place:
         """Where the server reaches itself."""

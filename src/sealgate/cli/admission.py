@@ -191,6 +191,11 @@ def prepared(arguments: argparse.Namespace, context: Context) -> tuple[Settings,
         raise UsageError("--tls-secret stands in place of --tls-cert, --tls-key and --insecure-http")
     if not 0 < arguments.review_timeout <= limits.REVIEW_SECONDS_MAX:
         raise UsageError(f"--review-timeout is more than 0 and at most {limits.REVIEW_SECONDS_MAX:g}")
+    if arguments.allow_namespace and CLUSTER not in arguments.policies:
+        raise UsageError(
+            "--allow-namespace is for policies of the cluster",
+            hint=f"--policies {CLUSTER}; files name their own Secrets",
+        )
     if any(not name for name in arguments.exempt_namespace):
         raise UsageError("--exempt-namespace needs a name")
     watched = [*arguments.policies, *(each for each in (arguments.trusted_root, arguments.deny) if each)]
