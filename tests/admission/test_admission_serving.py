@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import ssl
 import threading
 import time
@@ -242,6 +243,28 @@ def test_an_answer_is_one_record_and_the_next_one_comes_on_the_same_connection(s
     assert body == b""
     assert connection.sock.recv(65536) == b""
     connection.close()
+
+
+def test_without_a_host_it_listens_at_every_address_of_both_kinds(start, signed):
+    place = start(rule(signed), listen=":0")
+    port = int(place.running.address.rpartition(":")[2])
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    hosts = ["127.0.0.1", "::1"] if socket.has_dualstack_ipv6() and _has_loopback_of_ipv6() else ["127.0.0.1"]
+    for host in hosts:
+        with context.wrap_socket(socket.create_connection((host, port), 20)) as sock:
+            sock.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert sock.recv(12) == b"HTTP/1.1 200"
+
+
+def _has_loopback_of_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def test_every_metric_and_every_event_of_the_log_is_on_its_page(place, scene):

@@ -241,7 +241,7 @@ def _deployment(options: Options) -> dict[str, Any]:
         mounts.append({"name": "trust", "mountPath": "/trust", "readOnly": True})
         volumes.append({"name": "trust", "configMap": {"name": NAME}})
     arguments = [
-        "admission", "serve", "--policies", "cluster:", "--policy-namespace", options.namespace, "--listen", f"0.0.0.0:{PORT}",
+        "admission", "serve", "--policies", "cluster:", "--policy-namespace", options.namespace, "--listen", f":{PORT}",
         *(("--tls-secret", f"{options.namespace}/{OWN_SECRET}") if own else ("--tls-cert", "/tls/tls.crt", "--tls-key", "/tls/tls.key")),
         "--drain", "10", "--review-timeout", str(options.seconds),
         "--own-image", f"{options.namespace}@{reference.parse(options.image).digest}", *options.serve, *trust,

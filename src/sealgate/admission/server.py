@@ -256,7 +256,7 @@ class _Server(uvicorn.Server):
     def _place(self, sockets: list[socket.socket] | None) -> selftest.Place:
         """Where the server reaches itself."""
         host, port = (sockets or [])[0].getsockname()[:2]
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is not bound here
+        host = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - it is not bound here
         certificate = certificates.leaf(self._pair.chain) if self._pair is not None else None
         return selftest.Place(host, port, certificate)
 
@@ -435,5 +435,7 @@ def _address(settings: Settings) -> tuple[socket.AddressFamily, tuple[str, int]]
             f"{settings.listen} is not on loopback: plain HTTP is for this machine alone",
             hint="--tls-cert and --tls-key",
         )
+    if host is None and socket.has_dualstack_ipv6():
+        return socket.AF_INET6, ("::", int(match["port"]))
     family, _, _, _, address = min(found, key=lambda item: item[0] != socket.AF_INET)
     return family, (str(address[0]), int(address[1]))

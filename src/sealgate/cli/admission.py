@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--listen",
         metavar="HOST:PORT",
         default="127.0.0.1:8443",
-        help="where (127.0.0.1:8443); port 0 takes a free one",
+        help="where (127.0.0.1:8443); no host is every address, of IPv4 and IPv6; port 0 takes a free one",
     )
     serve.add_argument(
         "--tls-cert", metavar="FILE", help="the serving certificate, with its chain (PEM); read again when it changes"
