@@ -237,6 +237,9 @@ def test_a_missing_digest_is_counted_by_what_follows_from_it(start, scene, signe
     effect = "deny" if action == "enforce" else action
     assert place.metric("sealgate_decisions_total", code="digest-missing", effect=effect) == 2
     assert place.metric("sealgate_decisions_total", code="no-signature", effect=effect) == 1
+    alone = place.validate(pod(scene.tag)).response["auditAnnotations"]
+    assert alone["outcome"] == {"enforce": "deny", "warn": "warn", "audit": "admit"}[action]
+    assert place.log()[-1]["outcome"] == alone["outcome"]
 
 
 def test_images_that_a_policy_skips_or_that_none_is_about_get_no_digest(start, scene, signed):

@@ -121,7 +121,7 @@ def of(
         )
     warnings += remarks
     codes = list(dict.fromkeys(each.code for each in found))
-    audit: list[tuple[str, str]] = [("outcome", "deny" if denied else decision.outcome)]
+    audit: list[tuple[str, str]] = [("outcome", "deny" if denied else "warn" if warned else "admit")]
     if codes:
         audit.append(("codes", ",".join(codes)))
     if review.unchanged:

@@ -134,7 +134,7 @@ class Webhook:
             return Outcome(200, answer.document())
         self._count(review, path, answer, decision)
         took = loop.time() - begun
-        outcome = _outcome(answer, decision)
+        outcome = _outcome(answer)
         self._metrics.review(path, outcome, took)
         self._say(review, path, answer, decision, outcome, took)
         return Outcome(200, answer.document())
@@ -245,12 +245,10 @@ def _codes(image: object) -> str:
     return ",".join(dict.fromkeys(ruling.code for ruling in getattr(image, "rulings", ())))
 
 
-def _outcome(answer: Answer, decision: Decision | None) -> str:
+def _outcome(answer: Answer) -> str:
     if not answer.allowed:
         return "deny"
-    if decision is None:
-        return "exempt" if answer.code == "namespace-exempt" else "admit"
-    return decision.outcome
+    return next((text for name, text in answer.audit if name == "outcome"), "admit")
 
 
 async def _complete(force: Force, review: Review, *, seconds: float) -> Review:
