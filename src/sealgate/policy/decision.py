@@ -70,11 +70,11 @@ class ImageDecision(NamedTuple):
 
     @property
     def mutates(self) -> bool:
-        """Whether the digest is to be written in place of the tag: a rule that asks for it has verified it.
+        """Whether the digest that was verified is to be written in place of the tag: a rule that wants it has accepted it.
 
-        What only audits or warns takes nothing away from that: else the Pod would be denied for want of its digest.
+        Rules that do not enforce change nothing of that: without its digest the enforcing ones would refuse the Pod.
         """
-        return any(
+        return self.severity != "deny" and any(
             each.outcome == "accepted" and each.digests is not None and each.digests.mutate for each in self.rulings
         )
 
