@@ -170,6 +170,7 @@ class Place:
             assert found.response["uid"] == body["request"]["uid"]
             for warning in found.warnings:
                 assert len(warning) <= 256
+                assert "\n" not in warning  # the API server would drop it
         return found
 
     def get(self, path: str, **more: Any) -> Said:

@@ -115,6 +115,24 @@ def test_local_registries_are_not_asked_unless_the_operator_allows_it(docker_reg
         assert serving.stop() == 0
 
 
+def test_K19_no_option_lets_link_local_addresses_be_asked(docker_registry, sealgate, authority, tmp_path):
+    image = push_image(docker_registry, "team/app", tag="v1")
+    sealgate("generate-key-pair", env={"COSIGN_PASSWORD": ""}, cwd=tmp_path)
+    sealgate("sign", "--key", "cosign.key", "--yes", image.reference, env={"COSIGN_PASSWORD": ""}, cwd=tmp_path)
+    (tmp_path / "check.yaml").write_text(seed((tmp_path / "cosign.pub").read_text(), "*"))
+    serving = Process(tmp_path, authority, "--policies", str(tmp_path / "check.yaml"), "--allow-local-registries")
+    try:
+        assert serving.ask("/validate", pod(image.reference))[1]["response"]["allowed"] is True
+        for host in ("169.254.169.254", "100.100.100.200", "[fe80::1]", "[::ffff:169.254.169.254]", "[fd00:ec2::254]"):
+            refused = serving.ask("/validate", pod(f"{host}/team/app@{image.digest}"))[1]["response"]
+            assert refused["allowed"] is False
+            assert any(code in refused["status"]["message"] for code in ("[address-refused]", "[reference-invalid]"))
+        message = serving.ask("/validate", pod(f"169.254.169.254/team/app@{image.digest}"))[1]["response"]["status"]
+        assert "[address-refused]" in message["message"]
+    finally:
+        assert serving.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -124,6 +142,8 @@ def test_local_registries_are_not_asked_unless_the_operator_allows_it(docker_reg
         (["--insecure-http", "--client-name", "x"], 2, "--client-ca"),
         (["--insecure-http", "--own-image", "team@sha256:00"], 2, "--own-image"),
         (["--insecure-http", "--review-timeout", "31"], 2, "--review-timeout"),
+        (["--insecure-http", "--allow-namespace", "team"], 2, "--policies cluster:"),
+        (["--insecure-http", "--listen", "127.0.0.1:0", "--port-file", "missing/port"], 2, "--port-file"),
         (["--insecure-http", "--tlog", "require"], 2, "no log is believed in"),
         (["--tls-cert", "missing.pem", "--tls-key", "missing.pem"], 1, "there is no file"),
     ],

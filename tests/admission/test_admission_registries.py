@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from admission.place import pod, rule
-from evil_registry.scripts import redirect
+from evil_registry.scripts import redirect, reply, stall
 from sealgate.admission import registries
 from sealgate.errors import AddressError
 from sealgate.oci.credentials import Credentials
@@ -120,3 +120,21 @@ def test_K16_a_registry_gets_the_credentials_of_its_scope_and_remembers_a_bounde
     kept = place.parts.registries._sessions["", scene.registry.host]._hosts[scene.registry.host]
     assert len(kept._authorization) == 2
     assert "secret" not in str(place.log())
+
+
+def test_W34_no_secret_of_a_registry_reaches_answer_log_or_metrics(start, scene, signed):
+    canary = "c4n4ry"
+    scene.registry.on("GET", "*/referrers/*", redirect(f"http://{scene.registry.host}/v2/slow?sig={canary}"))
+    scene.registry.on("GET", "/v2/slow*", stall())
+    settings = RegistrySettings(first_pause=0.01, credentials=lambda *_: Credentials(username="u", password=canary))
+    place = start(rule(signed), registry=settings)
+    late = place.validate(pod(scene.name), timeout="1s")
+    late.is_denied("timed-out")
+    assert "/v2/slow has no answer" in late.message
+    scene.registry.on("GET", "*/referrers/*", reply(403, canary.encode()))
+    broken = place.validate(pod(f"{scene.registry.host}/team/app@{scene.evil.digest}"))
+    assert broken.response["allowed"] is False
+    for text in (late.body, broken.body, place.get("/metrics").body, place.get("/readyz").body):
+        assert canary.encode() not in text
+    assert canary not in str(place.log())
+    assert [line["outcome"] for line in place.log()] == ["deny", "deny"]

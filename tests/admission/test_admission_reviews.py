@@ -8,11 +8,12 @@ import ssl
 
 import pytest
 
-from admission.place import Digests, Static, patched, pod, recorded, rule, updated
+from admission.place import Digests, Static, by_key, patched, pod, recorded, rule, updated
 from sealgate import limits
 from sealgate.admission.webhook import Own
 from sealgate.admission.webhook import Settings as WebhookSettings
 from sealgate.digest import Digest
+from sealgate.keys.private import PrivateKey
 
 
 def _raw(review, old, new):
@@ -192,6 +193,55 @@ def test_audit_admits_in_silence_and_warn_with_a_warning(start, scene, signed):
     assert place.metric("sealgate_decisions_total", code="no-signature", effect="warn") == 2
 
 
+@pytest.mark.parametrize("action", ["audit", "warn"])
+def test_a_policy_that_denies_nothing_yet_takes_no_digest_away_from_another(start, scene, signed, action):
+    stranger = by_key(PrivateKey.generate().public_key.pem())
+    place = start(rule(signed), rule(stranger, policy="new", action=action))
+    created = pod(scene.tag)
+    answer = place.mutate(created)
+    answer.is_allowed()
+    assert [step["value"] for step in answer.patch] == [f"{scene.tag}@{scene.image.digest}"]
+    place.validate(patched(created, answer.patch)).is_allowed()
+    place.validate(created).is_denied("digest-missing")
+    alone = start(rule(stranger, action=action)).mutate(created)
+    alone.is_allowed()
+    assert not alone.patch  # nobody has verified it
+
+
+@pytest.mark.parametrize("first", ["audit", "warn", "enforce"])
+def test_a_missing_digest_weighs_what_the_strictest_policy_says(start, scene, signed, first):
+    second = "enforce" if first != "enforce" else "audit"
+    place = start(rule(signed, policy="a", action=first), rule(signed, policy="b", action=second))
+    place.validate(pod(f"{scene.tag}@{scene.image.digest}")).is_allowed()
+    refused = place.validate(pod(scene.tag))
+    refused.is_denied("digest-missing")
+    assert f"policy {'a' if first == 'enforce' else 'b'}/" in refused.message
+
+
+def test_a_warning_is_one_line_and_a_refusal_may_have_several(start, scene):
+    static = Static(False, "first line\nsecond line", "static")
+    warned = start(rule(static, action="warn")).validate(pod(scene.name))
+    warned.is_allowed()
+    assert any("first line second line" in each for each in warned.warnings)
+    refused = start(rule(static)).validate(pod(scene.name))
+    assert "first line\nsecond line" in refused.message
+
+
+@pytest.mark.parametrize("action", ["enforce", "warn", "audit"])
+def test_a_missing_digest_is_counted_by_what_follows_from_it(start, scene, signed, action):
+    place = start(rule(signed, action=action))
+    place.mutate(pod(scene.tag)).is_allowed()
+    assert place.metric("sealgate_decisions_total", code="digest-missing") == 0
+    answer = place.validate(pod(scene.tag, f"{scene.registry.host}/team/app:evil"))
+    assert answer.response["allowed"] is (action != "enforce")
+    effect = "deny" if action == "enforce" else action
+    assert place.metric("sealgate_decisions_total", code="digest-missing", effect=effect) == 2
+    assert place.metric("sealgate_decisions_total", code="no-signature", effect=effect) == 1
+    alone = place.validate(pod(scene.tag)).response["auditAnnotations"]
+    assert alone["outcome"] == {"enforce": "deny", "warn": "warn", "audit": "admit"}[action]
+    assert place.log()[-1]["outcome"] == alone["outcome"]
+
+
 def test_images_that_a_policy_skips_or_that_none_is_about_get_no_digest(start, scene, signed):
     other = f"{scene.registry.host}/team/other:1"
     place = start(rule(signed, f"{scene.registry.host}/team/app*", skip=(f"{scene.registry.host}/team/app:skipped",)))
@@ -200,7 +250,9 @@ def test_images_that_a_policy_skips_or_that_none_is_about_get_no_digest(start, s
         answer = place.mutate(created)
         answer.is_allowed()
         assert not answer.patch
-        place.validate(created).is_allowed()
+        validated = place.validate(created)
+        validated.is_allowed()
+        assert validated.response["auditAnnotations"].get("unmatched") == ("1" if image == other else None)
     assert not scene.registry.asked("*", "*team/other*")
     assert place.metric("sealgate_images_total", state="unmatched") == 2
 
@@ -292,6 +344,15 @@ def test_K19_with_an_authority_for_clients_reviews_are_taken_from_those_alone_wh
     answer.is_allowed()
     assert place.get("/healthz").status == 200
     assert place.get("/readyz").status == 200
+
+
+def test_K19_more_reviews_at_once_than_there_is_room_for_are_denied_and_not_begun(place, scene, monkeypatch):
+    monkeypatch.setattr(limits, "REVIEWS", 0)
+    before = len(scene.registry.asked())
+    place.validate(pod(scene.name)).is_denied("overloaded")
+    assert len(scene.registry.asked()) == before
+    monkeypatch.undo()
+    place.validate(pod(scene.name)).is_allowed()
 
 
 def test_D14_a_head_without_an_end_and_a_body_that_does_not_come(start, scene, signed, monkeypatch):

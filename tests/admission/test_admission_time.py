@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 
 import pytest
@@ -297,3 +298,18 @@ def test_twenty_images_of_a_pod_are_asked_for_at_once(start, scene, signed):
         20
     ):  # every evidence was asked for before any had come: with one after the other it would be 10 s
         assert len(scene.registry.asked("GET", f"*/team/many{number}/referrers/*")) == 1
+
+
+def test_T19_two_hundred_reviews_at_once_get_each_its_own_digests(place, scene):
+    images = []
+    for number in range(25):
+        stored = scene.honest.put_image("team/app", f"n{number}", content=b"%d" % number)
+        scene.attach(scene.bundle(stored), subject=stored)
+        images.append((f"{scene.registry.host}/team/app:n{number}", stored.digest))
+
+    def asked(number):
+        first, second = images[number % 25], images[(number * 7 + 1) % 25]
+        return [step["value"] for step in place.mutate(pod(first[0], second[0]), timeout="30s").patch], (first, second)
+
+    for values, pair in at_once(*(functools.partial(asked, number) for number in range(200))):
+        assert values == [f"{name}@{digest}" for name, digest in pair]

@@ -91,3 +91,17 @@ def test_a_folder_with_something_in_it_is_refused(layout):
     with pytest.raises(UsageError) as caught:
         image.write(str(layout[0]))
     assert caught.value.code == "usage"
+
+
+def test_a_tag_or_a_folder_that_cannot_be_is_refused(sealgate, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for words, said in (
+        (("new", "--tag", "a:b"), "is not a tag"),
+        (("file/below",), "cannot be made"),
+        ((".",), "is not empty"),
+    ):
+        done = sealgate("admission", "image", *words, cwd=tmp_path, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr
+        assert "[usage]" in done.stderr
+    assert os.listdir(tmp_path) == ["file"]

@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from sealgate.admission import manifests
+from sealgate.admission import application, manifests
 from sealgate.admission.manifests import Options
 from sealgate.cli.__main__ import parser
 from sealgate.errors import UsageError
@@ -33,6 +33,42 @@ def test_K01_K04_subresources_that_carry_images_or_start_them_are_registered():
             "replicationcontrollers",
             "podtemplates",
         } <= resources(hook)
+
+
+def test_K14_further_resources_are_registered_by_their_name_alone(sealgate):
+    more = ("--resource", "argoproj.io/rollouts", "--resource", "serving.knative.dev/services")
+    done = sealgate("admission", "install", "--image", OPTIONS.image, *more, check=True)
+    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+        [found] = [each for each in yaml.safe_load_all(done.stdout) if each["kind"] == kind]
+        added = [
+            (rule["apiGroups"], rule["resources"], rule["operations"]) for rule in found["webhooks"][0]["rules"][-2:]
+        ]
+        assert added == [
+            (["argoproj.io"], ["rollouts"], ["CREATE", "UPDATE"]),
+            (["serving.knative.dev"], ["services"], ["CREATE", "UPDATE"]),
+        ]
+    for wrong in (
+        "rollouts",
+        "*/*",
+        "argoproj.io/*",
+        "argoproj.io/",
+        "/pods",
+        "argoproj.io/Rollouts",
+        "apps/deployments",
+    ):
+        done = sealgate("admission", "install", "--image", OPTIONS.image, "--resource", wrong, check=False)
+        assert (done.returncode, done.stdout, "[usage]" in done.stderr) == (2, "", True), wrong
+
+
+def test_P05_what_is_registered_is_served():
+    registered = {hook["clientConfig"]["service"]["path"] for hook in hooks()}
+    assert registered == set(application.PATHS)
+    [service] = [each for each in manifests.before(OPTIONS) if each["kind"] == "Service"]
+    [port] = service["spec"]["ports"]
+    for hook in hooks():
+        named = hook["clientConfig"]["service"]
+        place = (service["metadata"]["name"], service["metadata"]["namespace"], port["port"])
+        assert (named["name"], named["namespace"], named["port"]) == place
 
 
 def test_K12_K24_the_webhook_fails_closed_and_no_expression_can_skip_it():

@@ -30,6 +30,7 @@ DIGEST_MISSING = "digest-missing"
 _encoded = json.JSONEncoder(separators=(",", ":")).encode
 _AUDIT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _AUDIT_NAMES = 16
+_EFFECTS = ("deny", "warn", "audit")
 _HARMLESS = frozenset({"accepted", "skipped"})
 
 
@@ -77,7 +78,8 @@ class Answer(NamedTuple):
             response["patchType"] = "JSONPatch"
             response["patch"] = base64.b64encode(_encoded(steps).encode()).decode()
         if self.warnings:
-            response["warnings"] = [cut(each, limits.WARNING_CHARS) for each in bounded(self.warnings)]
+            lines = [each.replace("\n", " ") for each in bounded(self.warnings)]
+            response["warnings"] = [cut(each, limits.WARNING_CHARS) for each in lines]
         if self.audit:
             response["auditAnnotations"] = {name: cut(text, limits.MESSAGE_CHARS) for name, text in self.audit}
         whole = {"apiVersion": API_VERSION, "kind": KIND, "response": response}
@@ -119,11 +121,14 @@ def of(
         )
     warnings += remarks
     codes = list(dict.fromkeys(each.code for each in found))
-    audit: list[tuple[str, str]] = [("outcome", "deny" if denied else decision.outcome)]
+    audit: list[tuple[str, str]] = [("outcome", "deny" if denied else "warn" if warned else "admit")]
     if codes:
         audit.append(("codes", ",".join(codes)))
     if review.unchanged:
         audit.append(("unchanged", str(len(review.unchanged))))
+    unmatched = sum(any(ruling.outcome == "unmatched" for ruling in each.rulings) for each in decision.images)
+    if unmatched:
+        audit.append(("unmatched", str(unmatched)))
     if excused:
         audit.append(("own", ",".join(excused)))
     audited = [str(each) for each in found if each.severity == "audit"]
@@ -163,7 +168,7 @@ def reasons(decision: Decision) -> list[Reason]:
         for image in decision.images
         if not image.rulings  # never so: every step that decides says something
     ]
-    return sorted(found, key=lambda each: ("deny", "warn", "audit").index(each.severity))
+    return sorted(found, key=lambda each: _EFFECTS.index(each.severity))
 
 
 def missing_digests(decision: Decision) -> list[Reason]:
@@ -172,11 +177,12 @@ def missing_digests(decision: Decision) -> list[Reason]:
     for image in decision.images:
         if "@" in image.image:
             continue
-        for ruling in image.rulings:
-            if ruling.outcome in {"accepted", "refused", "unknown"} and _wants_digest(ruling):
-                message = "a Pod's image needs its digest, and it has none; was it changed after /mutate?"
-                found.append(Reason(DIGEST_MISSING, image.image, image.where, ruling.rule, message, ruling.effect))
-                break
+        judged = [each for each in image.rulings if each.outcome in {"accepted", "refused", "unknown"}]
+        wanting = [each for each in judged if _wants_digest(each)]
+        if wanting:
+            first = min(wanting, key=lambda each: _EFFECTS.index(each.effect))  # the strictest of those that want it
+            message = "a Pod's image needs its digest, and it has none; was it changed after /mutate?"
+            found.append(Reason(DIGEST_MISSING, image.image, image.where, first.rule, message, first.effect))
     return found
 
 
@@ -213,7 +219,9 @@ def _hint(images: Iterable[ImageDecision], reason: Reason) -> str | None:
 
 
 def bounded(warnings: Sequence[str]) -> list[str]:
-    """As many as the API server passes on (4,096 characters in all), each once."""
+    """As many as the API server passes on (4,096 characters in all), each once. It drops one of several lines in silence:
+    k8s.io/apimachinery, pkg/util/net, `NewWarningHeader`.
+    """
     unique = list(dict.fromkeys(warnings))
     if len(unique) <= limits.WARNINGS:
         return unique

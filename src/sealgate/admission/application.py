@@ -44,7 +44,9 @@ class Application:
         self.tested = False
         """Whether the webhook has answered itself as it must (`selftest`); it is not ready before."""
         self.draining = False
-        """The server is about to stop: it still answers, and says that it is not ready."""
+        """The server is about to stop: it still answers, says that it is not ready, and ends each connection with its answer:
+        the next request finds another replica, and none is on its way when the rest of the connections end.
+        """
         self.details: Callable[[], dict[str, Any]] = dict
         """What /readyz says beside."""
         self._metrics = metrics
@@ -64,18 +66,20 @@ class Application:
         elif scope["method"] not in {"GET", "HEAD"}:
             await _answer(send, 405, b"only GET\n", close=True)
         elif path == "/healthz":
-            await _answer(send, 200, b"ok\n")
+            await _answer(send, 200, b"ok\n", close=self.draining)
         elif path == "/readyz":
             await self._ready(send)
         elif path == "/metrics":
-            await _answer(send, 200, self._metrics.text(), b"text/plain; version=0.0.4; charset=utf-8")
+            text = self._metrics.text()
+            await _answer(send, 200, text, b"text/plain; version=0.0.4; charset=utf-8", close=self.draining)
         else:
             await _answer(send, 404, b"/mutate, /validate, /healthz, /readyz, /metrics\n", close=True)
 
     async def _ready(self, send: _Send) -> None:
         ready = self.webhook is not None and self.tested and not self.draining
         body = {"ready": ready, **self.details()}
-        await _answer(send, 200 if ready else 503, json.dumps(body, indent=1).encode() + b"\n", _JSON)
+        raw = json.dumps(body, indent=1).encode() + b"\n"
+        await _answer(send, 200 if ready else 503, raw, _JSON, close=self.draining)
 
     async def _review(self, scope: _Scope, receive: _Receive, send: _Send, which: Path, begun: float) -> None:
         if scope["method"] != "POST":
@@ -102,7 +106,8 @@ class Application:
             return
         seconds = deadline.budget(deadline.seconds(scope["query_string"], self._seconds))
         outcome = await self.webhook.answer(raw, which, seconds=seconds, begun=begun)
-        await _answer(send, outcome.status, outcome.body, _JSON if outcome.status == 200 else _TEXT)
+        content_type = _JSON if outcome.status == 200 else _TEXT
+        await _answer(send, outcome.status, outcome.body, content_type, close=self.draining)
 
     def _may(self, scope: _Scope) -> bool:
         if not self._client_certificates:

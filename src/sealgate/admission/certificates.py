@@ -26,6 +26,8 @@ AUTHORITY_DAYS = 365
 SERVING_DAYS = 90
 RENEW_SHARE = 1 / 3
 """A certificate is renewed when this much of its time is left."""
+_LATE_SHARE = 1 / 6
+"""Who renews certificates (cert-manager among them) has done so before this much of the time is left."""
 _SKEW = 300
 """Seconds that clocks of a cluster may differ."""
 
@@ -211,6 +213,35 @@ def is_valid(certificate: bytes, *, now: float) -> bool:
     except ValueError:
         return False
     return now < found.not_valid_after_utc.timestamp()
+
+
+def check_valid(certificate: bytes, *, now: float) -> None:
+    """Raise `KeyMaterialError` for a certificate (PEM, the first one) that takes the place of a better one."""
+    if not is_valid(certificate, now=now):
+        raise KeyMaterialError(
+            "the new serving certificate has ended, or is no certificate in PEM",
+            hint="the one before it is served on",
+        )
+
+
+def ending(certificate: bytes, *, now: float) -> bool | None:
+    """Whether a certificate (PEM, the first one) is about to end and nobody has renewed it: True once it has ended, None while
+    there is time.
+    """
+    from cryptography import x509
+
+    found = x509.load_pem_x509_certificate(certificate)
+    start, end = found.not_valid_before_utc.timestamp(), found.not_valid_after_utc.timestamp()
+    if now >= end:
+        return True
+    return False if now >= end - (end - start) * _LATE_SHARE else None
+
+
+def end(chain: bytes) -> float:
+    """When a certificate (PEM, the first one) ends (seconds since 1970)."""
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate(chain).not_valid_after_utc.timestamp()
 
 
 def begin(certificate: bytes) -> float:

@@ -32,6 +32,8 @@ _EXTRAS = ("admission", "async", "policy")
 _LEFT_OUT = frozenset(
     {"__pycache__", "test", "tests", "idlelib", "turtledemo", "ensurepip", "site-packages", "lib2to3", "tkinter"}
 )
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
+"""OCI distribution-spec 1.1, "Pulling manifests"."""
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _SCRIPT = "from sealgate.cli.__main__ import main; main()"
@@ -41,9 +43,14 @@ def write(folder: str, *, tag: str = "latest") -> str:
     """Write the layout into an empty or new folder; the digest of the image. Raises `UsageError`."""
     if sys.platform != "linux" or platform.machine() not in _ARCHITECTURES:
         raise UsageError("an image can be made on Linux only, on amd64 or arm64")
-    if os.path.isdir(folder) and os.listdir(folder):
-        raise UsageError(f"{folder} is not empty")
-    os.makedirs(os.path.join(folder, "blobs", "sha256"), exist_ok=True)
+    if _TAG.fullmatch(tag) is None:
+        raise UsageError(f"{ascii(tag[:128])} is not a tag", hint="letters, digits, `.`, `_` and `-`: latest, v1.2")
+    try:
+        if os.path.isdir(folder) and os.listdir(folder):
+            raise UsageError(f"{folder} is not empty", hint="name a new folder")
+        os.makedirs(os.path.join(folder, "blobs", "sha256"), exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror}") from error
     files = dict(_files())
     layer = _tar(files)
     libraries = sorted(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from typing import Any, NamedTuple
 
 from sealgate.admission import definitions
@@ -55,6 +56,10 @@ _WORKLOADS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("batch", ("jobs", "cronjobs")),
 )
+_RESOURCE = re.compile(
+    r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+/[a-z][a-z0-9]*", re.ASCII
+)
+"""Of a group that is a domain, as those of CustomResourceDefinitions are; no `*`."""
 POLICIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("kyverno.io", ("clusterpolicies", "policies", "policyexceptions")),
     ("policies.kyverno.io", ("imagevalidatingpolicies", "namespacedimagevalidatingpolicies", "policyexceptions")),
@@ -72,6 +77,8 @@ class Options(NamedTuple):
     replicas: int = 3
     exempt: tuple[str, ...] = ()
     """Namespaces that never reach the webhook, by name."""
+    resources: tuple[str, ...] = ()
+    """Further resources that it is asked about: `argoproj.io/rollouts`."""
     seconds: int = 10
     serve: tuple[str, ...] = ()
     """Further words for `admission serve`."""
@@ -101,6 +108,12 @@ def check(options: Options) -> None:
         raise UsageError(
             "--image names no digest", hint="NAME@sha256:…: what guards the cluster must not move with a tag"
         )
+    for each in options.resources:
+        if _RESOURCE.fullmatch(each) is None or len(each) > 320:
+            raise UsageError(
+                f"--resource {ascii(each[:100])} is not GROUP/RESOURCE",
+                hint="the plural in small letters: argoproj.io/rollouts",
+            )
     if options.replicas < 2:
         raise UsageError("one replica stops the cluster when its node does", hint="--replicas 3")
     if options.ca_bundle and b"-----BEGIN CERTIFICATE-----" not in options.ca_bundle:
@@ -181,7 +194,7 @@ def _roles(options: Options) -> list[dict[str, Any]]:
     watched = [
         {"apiGroups": [group], "resources": list(names), "verbs": ["get", "list", "watch"]} for group, names in POLICIES
     ]
-    rules = [*watched, {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]}]
+    rules = [*watched, {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}]
     own = [name for group, names in POLICIES if group == definitions.GROUP for name in names]
     rules += [
         {"apiGroups": [definitions.GROUP], "resources": [f"{name}/status" for name in own], "verbs": ["patch"]},
@@ -228,7 +241,7 @@ def _deployment(options: Options) -> dict[str, Any]:
         mounts.append({"name": "trust", "mountPath": "/trust", "readOnly": True})
         volumes.append({"name": "trust", "configMap": {"name": NAME}})
     arguments = [
-        "admission", "serve", "--policies", "cluster:", "--policy-namespace", options.namespace, "--listen", f"0.0.0.0:{PORT}",
+        "admission", "serve", "--policies", "cluster:", "--policy-namespace", options.namespace, "--listen", f":{PORT}",
         *(("--tls-secret", f"{options.namespace}/{OWN_SECRET}") if own else ("--tls-cert", "/tls/tls.crt", "--tls-key", "/tls/tls.key")),
         "--drain", "10", "--review-timeout", str(options.seconds),
         "--own-image", f"{options.namespace}@{reference.parse(options.image).digest}", *options.serve, *trust,
@@ -323,6 +336,10 @@ def _configuration(options: Options, kind: str, bundle: bytes) -> dict[str, Any]
         "rules": [
             {"apiGroups": [group], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": list(names), "scope": "Namespaced"}
             for group, names in _WORKLOADS
+        ]
+        + [
+            {"apiGroups": [group], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": [name], "scope": "*"}
+            for group, name in sorted({tuple(each.split("/")) for each in options.resources})
         ],
     }  # fmt: skip
     if path == "mutate":

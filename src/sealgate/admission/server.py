@@ -180,6 +180,7 @@ class _Server(uvicorn.Server):
         self._context: ssl.SSLContext | None = None
         self._pair: certificates.Pair | None = None
         self._certificate_problem: str | None = None
+        self._ending: bool | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._shared: Shared | None = None
         self._client: AsyncHttpClient | None = None
@@ -245,18 +246,17 @@ class _Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         try:
             await selftest.run(self.application, self._place(sockets), client_names=self._client_names())
+            self.application.tested = True
+            self._tell_credentials()
+            self._started(self._shown)
         except SealgateError as error:
             self.failure = error
             self.should_exit = True
-            return
-        self.application.tested = True
-        self._tell_credentials()
-        self._started(self._shown)
 
     def _place(self, sockets: list[socket.socket] | None) -> selftest.Place:
         """Where the server reaches itself."""
         host, port = (sockets or [])[0].getsockname()[:2]
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is not bound here
+        host = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - it is not bound here
         certificate = certificates.leaf(self._pair.chain) if self._pair is not None else None
         return selftest.Place(host, port, certificate)
 
@@ -280,6 +280,7 @@ class _Server(uvicorn.Server):
         )
         parts.metrics.rules.set(len(parts.standing.force.catalogue.policies.rules))
         self.application.webhook = webhook
+        self._tell_ending()
         self._background.add(self.loop.create_task(self._watch()))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -294,14 +295,19 @@ class _Server(uvicorn.Server):
             await self._exchanges.close()
         if self._client is not None:
             await self._client.close()
+        self._parts.journal.say("stopped")
 
     async def _watch(self) -> None:
         """Looks at policies and certificates again, and whether it is time to end."""
         loop = asyncio.get_running_loop()
         policies_at = loop.time() + self._settings.look_seconds
         certificates_at = loop.time() + _CERTIFICATE_SECONDS
+        told = False
         while True:
             await asyncio.sleep(0.1)
+            if self.application.draining and not told:
+                self._parts.journal.say("draining", seconds=self._settings.drain_seconds)
+                told = True
             if self._stop_at is not None and time.monotonic() >= self._stop_at:
                 self.should_exit = True
             now = loop.time()
@@ -325,6 +331,7 @@ class _Server(uvicorn.Server):
             self._tell_credentials()
         if certificates_too and self._context is not None:
             self._renew_certificate()
+            self._tell_ending()
 
     def _tell_policies(self) -> None:
         parts = self._parts
@@ -363,6 +370,9 @@ class _Server(uvicorn.Server):
             if pair == self._pair:
                 self._certificate_problem = None
                 return
+            now = parts.clock()
+            if self._pair is not None and certificates.is_valid(self._pair.chain, now=now):
+                certificates.check_valid(pair.chain, now=now)
             ends = certificates.load(self._context, pair)
         except SealgateError as error:
             if self._certificate_problem != error.message:  # said once
@@ -374,6 +384,20 @@ class _Server(uvicorn.Server):
         self._certificate_problem = None
         parts.metrics.certificate_expires.set(ends)
         parts.journal.say("certificate-changed", ends=int(ends))
+
+    def _tell_ending(self) -> None:
+        """Say once that the certificate is about to end, and once that it has: then no API server believes in it any more."""
+        if self._pair is None:
+            return
+        ending = certificates.ending(self._pair.chain, now=self._parts.clock())
+        if ending is not None and ending is not self._ending:
+            event, level = ("certificate-ended", "error") if ending else ("certificate-ends-soon", "warning")
+            self._parts.journal.say(event, level=level, ends=self._ends())
+        self._ending = ending
+
+    def _ends(self) -> str:
+        ends = certificates.end(self._pair.chain) if self._pair is not None else 0.0
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ends))
 
     def _details(self) -> dict[str, Any]:
         """What /readyz says: enough to see what is in force and what is not."""
@@ -388,6 +412,8 @@ class _Server(uvicorn.Server):
         }
         if self._certificate_problem is not None:
             found["certificate"] = self._certificate_problem
+        elif self._ending is not None:
+            found["certificate"] = f"the serving certificate {'ended' if self._ending else 'ends'} at {self._ends()}"
         if self.application.draining:
             found["draining"] = True
         return found
@@ -409,5 +435,7 @@ def _address(settings: Settings) -> tuple[socket.AddressFamily, tuple[str, int]]
             f"{settings.listen} is not on loopback: plain HTTP is for this machine alone",
             hint="--tls-cert and --tls-key",
         )
+    if host is None and socket.has_dualstack_ipv6():
+        return socket.AF_INET6, ("::", int(match["port"]))
     family, _, _, _, address = min(found, key=lambda item: item[0] != socket.AF_INET)
     return family, (str(address[0]), int(address[1]))

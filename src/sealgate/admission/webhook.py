@@ -7,6 +7,7 @@ on their own: what `/mutate` found is no evidence for `/validate` (K13, P11).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sealgate.admission.standing_cluster import ClusterStanding
     from sealgate.digest import Digest
     from sealgate.policy.evaluate import Placed
+    from sealgate.policy.model import Policies
     from sealgate.transport.message import Request, Response
     from sealgate.workloads.workload import Workload
 
@@ -120,26 +122,30 @@ class Webhook:
         elif path == "mutate" and self._settings.mutate == "pods" and not review.is_pod:
             answer, decision = Answer(review.uid, allowed=True, code="not-mutated"), None
         else:
-            answer, decision = await self._judged(review, path, deadline)
+            force = self.standing.force
+            review = review._replace(workload=_with_labels(review.workload, force))
+            try:
+                review = await _complete(force, review, seconds=max(deadline - loop.time(), 0.0))
+            except SealgateError as error:
+                answer, decision = answers.refused(review.uid, error.code, error.message), None
+            else:
+                answer, decision = await self._judged(force, review, path, deadline)
         if review.uid in self.canaries:
             return Outcome(200, answer.document())
-        self._count(review, answer, decision)
+        self._count(review, path, answer, decision)
         took = loop.time() - begun
-        outcome = _outcome(answer, decision)
+        outcome = _outcome(answer)
         self._metrics.review(path, outcome, took)
         self._say(review, path, answer, decision, outcome, took)
         return Outcome(200, answer.document())
 
-    async def _judged(self, review: Review, path: Path, deadline: float) -> tuple[Answer, Decision | None]:
+    async def _judged(
+        self, force: Force, review: Review, path: Path, deadline: float
+    ) -> tuple[Answer, Decision | None]:
         loop = asyncio.get_running_loop()
-        force = self.standing.force
-        workload = _with_labels(review.workload, force)
+        workload = review.workload
         own = [each for each in review.images if self._is_own(each, workload)]
         images = [each for each in review.images if each not in own]
-        try:
-            images += _extracted(force, workload, review)
-        except SealgateError as error:
-            return answers.refused(review.uid, error.code, error.message), None
         scope = OPERATOR
         if images:
             try:
@@ -191,15 +197,14 @@ class Webhook:
         for each in judge.late:
             self._metrics.late(each.partition(": ")[0])
 
-    def _count(self, review: Review, answer: Answer, decision: Decision | None) -> None:
+    def _count(self, review: Review, path: Path, answer: Answer, decision: Decision | None) -> None:
         self._metrics.image("unchanged", len(review.unchanged))
         if decision is None:
             if not answer.allowed:
                 self._metrics.decision(answer.code, "deny")
             return
-        missing = answer.code == answers.DIGEST_MISSING
-        if missing:
-            self._metrics.decision(answers.DIGEST_MISSING, "deny")
+        for each in answers.missing_digests(decision) if path == "validate" and review.is_pod else ():
+            self._metrics.decision(each.code, each.severity)
         for image in decision.images:
             outcomes = {ruling.outcome for ruling in image.rulings}
             state = next((each for each in _STATES if each in outcomes), "accepted")
@@ -240,23 +245,48 @@ def _codes(image: object) -> str:
     return ",".join(dict.fromkeys(ruling.code for ruling in getattr(image, "rulings", ())))
 
 
-def _outcome(answer: Answer, decision: Decision | None) -> str:
+def _outcome(answer: Answer) -> str:
     if not answer.allowed:
         return "deny"
-    if decision is None:
-        return "exempt" if answer.code == "namespace-exempt" else "admit"
-    return decision.outcome
+    return next((text for name, text in answer.audit if name == "outcome"), "admit")
 
 
-def _extracted(force: Force, workload: Workload, review: Review) -> list[Placed]:
-    """Images at places that only policies know (Kyverno's `imageExtractors`): judged, never written."""
+async def _complete(force: Force, review: Review, *, seconds: float) -> Review:
+    """With the images at places that only policies know. Expressions may take their time: they are not this loop's.
+
+    Raises `WorkloadInvalidError`, `LimitError`, `DeadlineError`.
+    """
     policies = force.catalogue.policies
-    if workload.operation == "DELETE" or not any(rule.extractors for rule in policies.rules):
-        return []
+    if review.workload.operation == "DELETE" or not any(
+        rule.extractors or getattr(rule.demand, "extracts", False) for rule in policies.rules
+    ):
+        return review
+    work = asyncio.get_running_loop().run_in_executor(None, _extracted, policies, review)
+    try:
+        return await asyncio.wait_for(work, seconds)
+    except TimeoutError:
+        raise DeadlineError(
+            f"the images of {review.workload.title} that policies find were not found in time"
+        ) from None
+
+
+def _extracted(policies: Policies, review: Review) -> Review:
+    """The digest is written at such places too, where they are known; and an image that stands unchanged is excused as others
+    are. What an expression found has no place, and is judged each time.
+    """
     from sealgate.policy.kyverno import extractors
 
+    workload = review.workload
     there = {each.pointer for each in (*review.images, *review.unchanged)}
-    return [each._replace(pointer="") for each in extractors.images(policies, workload) if each.pointer not in there]
+    found = [each for each in extractors.images(policies, workload) if each.pointer not in there]
+    before: dict[str, str] = {}
+    if workload.operation == "UPDATE" and workload.old is not None and any(each.pointer for each in found):
+        with contextlib.suppress(SealgateError):  # what cannot be read excuses nothing
+            older = extractors.images(policies, workload._replace(document=workload.old, old=None))
+            before = {each.pointer: each.image for each in older if each.pointer}
+    unchanged = tuple(each for each in found if before.get(each.pointer) == each.image)
+    images = tuple(each for each in found if before.get(each.pointer) != each.image)
+    return review._replace(images=review.images + images, unchanged=review.unchanged + unchanged)
 
 
 def _with_labels(workload: Workload, force: Force) -> Workload:

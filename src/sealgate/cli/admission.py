@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--listen",
         metavar="HOST:PORT",
         default="127.0.0.1:8443",
-        help="where (127.0.0.1:8443); port 0 takes a free one",
+        help="where (127.0.0.1:8443); no host is every address, of IPv4 and IPv6; port 0 takes a free one",
     )
     serve.add_argument(
         "--tls-cert", metavar="FILE", help="the serving certificate, with its chain (PEM); read again when it changes"
@@ -126,7 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pull-secrets",
         help="ask for the images of a pod with the pull secrets of its own namespace: the pod's and its service account's",
     )
-    add_flag(group, "--allow-local-registries", help="ask registries on this machine and at link-local addresses too")
+    add_flag(group, "--allow-local-registries", help="ask registries on this machine too; link-local ones never")
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
@@ -191,6 +191,11 @@ def prepared(arguments: argparse.Namespace, context: Context) -> tuple[Settings,
         raise UsageError("--tls-secret stands in place of --tls-cert, --tls-key and --insecure-http")
     if not 0 < arguments.review_timeout <= limits.REVIEW_SECONDS_MAX:
         raise UsageError(f"--review-timeout is more than 0 and at most {limits.REVIEW_SECONDS_MAX:g}")
+    if arguments.allow_namespace and CLUSTER not in arguments.policies:
+        raise UsageError(
+            "--allow-namespace is for policies of the cluster",
+            hint=f"--policies {CLUSTER}; files name their own Secrets",
+        )
     if any(not name for name in arguments.exempt_namespace):
         raise UsageError("--exempt-namespace needs a name")
     watched = [*arguments.policies, *(each for each in (arguments.trusted_root, arguments.deny) if each)]
@@ -325,7 +330,7 @@ def _registry_settings(arguments: argparse.Namespace, context: Context) -> Regis
 
         environ = dict(context.environ) | {"DOCKER_CONFIG": arguments.registry_config}
         settings = settings._replace(credentials=Keychain(environ=environ, explicit=None).lookup)
-    return settings if arguments.allow_local_registries else settings._replace(addresses="not-local")
+    return settings._replace(addresses="not-link-local" if arguments.allow_local_registries else "not-local")
 
 
 def _own(text: str) -> Own:

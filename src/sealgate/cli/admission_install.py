@@ -56,6 +56,10 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="a namespace whose objects never reach the webhook, by name, such as kube-system (repeatable)",
     )  # fmt: skip
     install.add_argument(
+        "--resource", action="append", default=[], metavar="GROUP/RESOURCE",
+        help="further objects that the webhook is asked about, such as argoproj.io/rollouts (repeatable); of others it never hears",
+    )  # fmt: skip
+    install.add_argument(
         "--webhook-timeout", type=int, default=10, metavar="SECONDS", help="how long the API server waits: 2 to 30 (10)"
     )
     serve = install.add_argument_group("what it is started with (see `sealgate admission serve`)")
@@ -207,6 +211,7 @@ def _options(arguments: argparse.Namespace, context: Context) -> Options:
     return Options(
         serve=_serve(arguments), trusted_root=_root(arguments, context),
         image=arguments.image, namespace=arguments.install_namespace, replicas=arguments.replicas,
+        resources=tuple(arguments.resource),
         exempt=tuple(arguments.exempt_namespace), seconds=arguments.webhook_timeout, ca_bundle=bundle,
         cert_manager=arguments.cert_manager, pull_secrets=arguments.pull_secrets,
         providers=tuple(sorted(providers.parse_all(arguments.registry_credentials))),

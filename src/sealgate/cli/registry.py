@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sealgate.cli.options import add_flag
+from sealgate.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -76,8 +77,11 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 
 def write_port(path: str, port: str) -> None:
-    """Write a port to a file: readers see no file or the whole of it."""
+    """Write a port to a file: readers see no file or the whole of it. Raises `UsageError`."""
     temporary = f"{path}.{os.getpid()}.tmp"
-    with open(temporary, "w", encoding="ascii") as file:
-        file.write(f"{port}\n")
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "w", encoding="ascii") as file:
+            file.write(f"{port}\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UsageError(f"--port-file {path} cannot be written: {error.strerror}") from error

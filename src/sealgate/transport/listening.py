@@ -16,6 +16,8 @@ def listening(family: socket.AddressFamily, address: tuple[str, int], *, backlog
     with sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family == socket.AF_INET6 and address[0] == "::":
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # every address is those of IPv4 too
         try:
             sock.bind(address)
             sock.listen(backlog)
