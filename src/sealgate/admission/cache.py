@@ -10,6 +10,7 @@ With `known_good_seconds`, an accepted verdict whose time is over may still be u
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
@@ -113,6 +114,12 @@ class Cache:
             return None
         self.counts.known_good += 1
         return kept.verdict, kept.since
+
+    def holds(self, attestor: Attestor, verdict: Verdict, since: float, now: float) -> bool:
+        """Whether a verdict that was made at `since`, and is not kept, says the same at `now`."""
+        if verdict.outcome == "unknown" or since == now:
+            return True
+        return since <= now < self._lifetimes.end(attestor, verdict, since, most=math.inf)
 
     def remember(self, key: Key, attestor: Attestor, verdict: Verdict, now: float) -> None:
         """Keep a verdict as long as it holds; of one that could not be made, nothing (and what was known stays)."""

@@ -114,7 +114,7 @@ class StoreJudge:
     ) -> list[Verdict]:
         """The verdict of each attestor, in their order. Never raises a `SealgateError`: it is in the verdict."""
         recalled = [
-            self._memory.recall(reference, digest, each, now) if self._memory is not None and lasts(each) else None
+            self._memory.recall(reference, digest, each, now) if self._memory is not None else None
             for each in attestors
         ]
         missing = [each for each, verdict in zip(attestors, recalled, strict=True) if verdict is None]
@@ -134,7 +134,7 @@ class StoreJudge:
             verdict = next(judged)
             if missed is not None:  # that there is no such image comes first
                 verdict = verdicts.from_error(str(reference), reference.name, missed, verdict.requirement)
-            if self._memory is not None and lasts(attestor):
+            if self._memory is not None:
                 self._memory.remember(reference, digest, attestor, now, verdict)
             found.append(verdict)
         return found
@@ -187,12 +187,6 @@ class StoreJudge:
 
 def _suffix(wanted: Wanted) -> str:
     return attachments.SIGNATURES if wanted.attested is None else attachments.ATTESTATIONS
-
-
-def lasts(attestor: Attestor) -> bool:
-    """Whether a verdict may be remembered: not where a condition looks at the clock, which can flip it at any moment."""
-    attested = attestor.wanted.attested
-    return attested is None or not any(getattr(condition, "timed", False) for condition in attested.conditions)
 
 
 def at(wanted: Wanted, now: float) -> Wanted:
