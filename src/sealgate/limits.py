@@ -219,6 +219,10 @@ VERDICTS = 50_000
 """Verdicts that are kept, and tags."""
 VERDICT_BYTES = 128 * 1024 * 1024
 """What kept verdicts may take, about; attestations are kept with what they say."""
+DESCRIPTIONS = 10_000
+"""Manifests, with configurations, that are kept for policies which look at them."""
+DESCRIPTION_BYTES = 16 * 1024 * 1024
+"""What they may take."""
 TOKENS = 512
 """Authorizations kept of one registry."""
 HOSTS = 256

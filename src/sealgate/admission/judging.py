@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits
 from sealgate.admission.cache import key_of
+from sealgate.admission.descriptions import Place
 from sealgate.admission.registries import OPERATOR
 from sealgate.errors import DeadlineError, SealgateError, UnavailableError
 from sealgate.oci.reference import parse_repository
+from sealgate.policy import description
 from sealgate.policy.judging import StoreJudge
 from sealgate.transport import asynchronous, flow
 from sealgate.verification import verdict as verdicts
@@ -106,7 +108,7 @@ class Shared:
         self._renewals: set[tuple[str, str]] = set()
         """Tags that are looked up again though nobody waits for them."""
         self._verdicts: dict[Key, tuple[_Work, asyncio.Future[Verdict | Exception]]] = {}
-        self._described: dict[tuple[str, str, Digest], tuple[_Work, asyncio.Future[Any]]] = {}
+        self._contents: dict[Place, tuple[_Work, asyncio.Future[Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -217,32 +219,31 @@ class Shared:
                 if not future.done():
                     future.set_result(outcome)
 
-    def described(self, scope: Scope, reference: Reference, digest: Digest) -> tuple[_Work, asyncio.Future[Any]]:
-        """The look at an image's manifest and configuration; begun if nobody looks yet. It is not kept."""
-        where = (scope.name, str(reference), digest)
-        found = self._described.get(where)
+    def content(
+        self, scope: Scope, reference: Reference, where: Place, *, keeps: bool
+    ) -> tuple[_Work, asyncio.Future[Any]]:
+        """The look at an image's manifest and configuration; begun if nobody looks yet."""
+        found = self._contents.get(where)
         if found is None:
             self._check_room()
-            found = self._described[where] = self._new()
-            self._start(self._describe(scope, reference, where, *found))
+            found = self._contents[where] = self._new()
+            self._start(self._content(scope, reference, where, *found))
+        found[0].keeps |= keeps
         return found
 
-    async def _describe(
-        self,
-        scope: Scope,
-        reference: Reference,
-        where: tuple[str, str, Digest],
-        work: _Work,
-        future: asyncio.Future[Any],
+    async def _content(
+        self, scope: Scope, reference: Reference, where: Place, work: _Work, future: asyncio.Future[Any]
     ) -> None:
         outcome: Any = _stopped()
         try:
             stores = self.registries.begin(scope, (reference.registry,))
-            outcome = await self._run(work, stores, StoreJudge(stores).describe(reference, where[2]))
+            outcome = await self._run(work, stores, StoreJudge(stores).content(reference, where.digest))
+            if work.keeps:
+                self.cache.descriptions.remember(where, outcome, work.now)
         except Exception as error:  # noqa: BLE001 - raised again by whoever waits
             outcome = error
         finally:
-            del self._described[where]
+            del self._contents[where]
             if not future.done():
                 future.set_result(outcome)
 
@@ -278,6 +279,7 @@ class SharedJudge:
         self._keeps = keeps
         self._resolved: dict[Reference, Digest] = {}
         self._under: dict[str, SharedJudge] = {}
+        self._described: dict[tuple[Reference, Digest], dict[str, Any]] = {}
         self.known_good: list[str] = []
         """Images that are believed because their registry cannot be asked, and when they were verified: for people."""
         self.late: list[str] = []
@@ -307,8 +309,15 @@ class SharedJudge:
 
     async def describe(self, reference: Reference, digest: Digest) -> Any:
         """An image's manifest and configuration, for policies that look at them. Raises `SealgateError`."""
-        work, future = self._shared.described(self._scope, reference, digest)
-        return await self._wait(work, future, reference)
+        found = self._described.get((reference, digest))
+        if found is None:
+            place = Place(self._scope.name, reference.name, digest)
+            content = self._shared.cache.descriptions.recall(place, self._shared.clock())
+            if content is None:
+                work, future = self._shared.content(self._scope, reference, place, keeps=self._keeps)
+                content = await self._wait(work, future, reference)
+            found = self._described[reference, digest] = description.document(reference, digest, content)
+        return found
 
     async def verdicts(
         self, reference: Reference, digest: Digest, attestors: Sequence[Attestor], *, now: float
