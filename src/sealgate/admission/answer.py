@@ -30,6 +30,7 @@ DIGEST_MISSING = "digest-missing"
 _encoded = json.JSONEncoder(separators=(",", ":")).encode
 _AUDIT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _AUDIT_NAMES = 16
+_EFFECTS = ("deny", "warn", "audit")
 _HARMLESS = frozenset({"accepted", "skipped"})
 
 
@@ -163,7 +164,7 @@ def reasons(decision: Decision) -> list[Reason]:
         for image in decision.images
         if not image.rulings  # never so: every step that decides says something
     ]
-    return sorted(found, key=lambda each: ("deny", "warn", "audit").index(each.severity))
+    return sorted(found, key=lambda each: _EFFECTS.index(each.severity))
 
 
 def missing_digests(decision: Decision) -> list[Reason]:
@@ -172,11 +173,12 @@ def missing_digests(decision: Decision) -> list[Reason]:
     for image in decision.images:
         if "@" in image.image:
             continue
-        for ruling in image.rulings:
-            if ruling.outcome in {"accepted", "refused", "unknown"} and _wants_digest(ruling):
-                message = "a Pod's image needs its digest, and it has none; was it changed after /mutate?"
-                found.append(Reason(DIGEST_MISSING, image.image, image.where, ruling.rule, message, ruling.effect))
-                break
+        judged = [each for each in image.rulings if each.outcome in {"accepted", "refused", "unknown"}]
+        wanting = [each for each in judged if _wants_digest(each)]
+        if wanting:
+            first = min(wanting, key=lambda each: _EFFECTS.index(each.effect))  # the strictest of those that want it
+            message = "a Pod's image needs its digest, and it has none; was it changed after /mutate?"
+            found.append(Reason(DIGEST_MISSING, image.image, image.where, first.rule, message, first.effect))
     return found
 
 

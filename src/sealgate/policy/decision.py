@@ -70,8 +70,13 @@ class ImageDecision(NamedTuple):
 
     @property
     def mutates(self) -> bool:
-        """Whether the digest that was verified is to be written in place of the tag."""
-        return self.verified and any(each.digests is not None and each.digests.mutate for each in self.rulings)
+        """Whether the digest that was verified is to be written in place of the tag: a rule that wants it has accepted it.
+
+        Rules that do not enforce change nothing of that: without its digest the enforcing ones would refuse the Pod.
+        """
+        return self.severity != "deny" and any(
+            each.outcome == "accepted" and each.digests is not None and each.digests.mutate for each in self.rulings
+        )
 
 
 class Decision(NamedTuple):
