@@ -23,6 +23,8 @@ from sealgate.digest import Digest
 from sealgate.evidence import predicates
 from sealgate.evidence.statement import Statement
 from sealgate.keys.private import PrivateKey
+from sealgate.oci.reference import parse
+from sealgate.policy import attestors as asking
 from sealgate.policy import caged
 from sealgate.policy.evaluate import Index, Placed, evaluate
 from sealgate.policy.judging import StoreJudge
@@ -33,10 +35,14 @@ from sealgate.scan import judge
 from sealgate.scan.ignores import IgnoreEntry
 from sealgate.scan.severity import Severity
 from sealgate.transport import driver
-from sealgate.trust.period import rfc3339
+from sealgate.trust import certificates
+from sealgate.trust import root as roots
+from sealgate.trust.identity import IdentityPattern
+from sealgate.trust.period import Period, rfc3339
 from sealgate.verification.attestation import Attested
 from sealgate.verification.checks import SignatureReport
 from sealgate.verification.findings import Finding
+from sealgate.verification.requirement import IdentifiedAs
 from sealgate.verification.verdict import Verdict
 
 TEAM = "registry.example.com/team"
@@ -360,3 +366,91 @@ def test_ignore_entries_end_a_judgement_and_vex_does_not():
     assert judge.until([], policy, now=NOW + 60) == NOW + 60
     assert judge.until([], policy, now=NOW + 61) == math.inf
     assert judge.until([], judge.Policy(Severity.HIGH), now=NOW) == math.inf
+
+
+# -- what is decided anew each time, and who is believed
+
+
+def test_P08_P13_exceptions_and_grace_end_at_their_second_though_verdicts_are_kept(registry, good):
+    stranger = own.pem(PrivateKey.generate())
+    spec = {"images": ["registry.example.com/**"], "require": {"signature": {"key": stranger}}}
+    metadata = {"apiVersion": "sealgate.dev/v1alpha1", "kind": "ClusterImagePolicy", "metadata": {"name": "own"}}
+    excused = {"images": [f"{TEAM}/scanned"], "until": rfc3339(NOW + 60), "reason": "for now"}
+    memory = Kept(refused_seconds=3600)
+    name = f"{TEAM}/scanned:1.0"
+    policies = own.load(metadata | {"spec": spec | {"exceptions": [excused]}})
+    for now, said in (
+        (NOW + 61, ["no-signature"]), (NOW + 59, ["image-exempted"]), (NOW + 59.75, ["image-exempted"]),
+        (NOW + 60, ["no-signature"]), (NOW + 61, ["no-signature"]),
+    ):  # fmt: skip
+        assert codes(policies, registry, name, now, memory) == said
+    policies = own.load(metadata | {"spec": spec | {"grace": {"until": rfc3339(NOW + 60)}}})
+    for now, severity in ((NOW + 61, "deny"), (NOW + 59.75, "warn"), (NOW + 60, "deny"), (NOW + 61, "deny")):
+        flow = evaluate(
+            Index(policies), own.workload(images=(name,)), [Placed(name, "containers[0].image")],
+            StoreJudge(registry, memory=memory), clock=lambda now=now: now,
+        )  # fmt: skip
+        [found] = driver.run(flow, sender=lambda *_: pytest.fail("nothing is asked over the network")).images
+        assert found.severity == severity
+    assert memory.cache.counts.hits >= 2
+
+
+@pytest.fixture(scope="module")
+def keyless(registry, running_trust_service):
+    """An image that somebody signed with a certificate, without any proof of when; the certificate, and the trust root."""
+    service = running_trust_service
+    service.reset()
+    digest = registry.push(f"{TEAM}/keyless")
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1", "subject": [{"digest": {"sha256": digest.partition(":")[2]}}],
+        "predicateType": "https://sigstore.dev/cosign/sign/v1", "predicate": {},
+    }  # fmt: skip
+    made = service.make_bundle(kind="dsse", rekor=None, tsa=False, identity="dev@example.com", statement=statement)
+    registry.attach(f"{TEAM}/keyless", made.bundle)
+    leaf = certificates.read_leaf(made.certificates[0])
+    return leaf, roots.parse(json.dumps(service.trusted_root()).encode())
+
+
+def by_identity(root):
+    """Signed by somebody with a certificate that is valid now."""
+    pattern = IdentityPattern.parse(
+        subject="dev@example.com", subject_regexp=None, issuer=None, issuer_regexp=".*", extensions=(), anchored=True
+    )
+    return asking.of_identities(
+        [IdentifiedAs(pattern, "dev@example.com")], name="dev@example.com", where="keyless",
+        log=asking.Log(ignore_log=True, ignore_sct=True), settings=asking.Settings(root=root),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("ends", ["certificate", "authority", "authority begins"])
+def test_P13_C06_a_certificate_that_must_be_valid_now_is_believed_until_its_last_second(registry, keyless, ends):
+    leaf, root = keyless
+    edge = leaf.not_after
+    before, after = "accepted", "certificate-expired"
+    if ends != "certificate":
+        edge, after = leaf.not_before + 60, "certificate-untrusted"
+        period = Period(None, edge)
+        if ends == "authority begins":
+            period, before, after = Period(edge + 0.25, None), after, before
+        root = root._replace(
+            certificate_authorities=tuple(each._replace(valid=period) for each in root.certificate_authorities)
+        )
+    attestor = by_identity(root)
+    reference = parse(f"{TEAM}/keyless:1.0")
+    memory = Kept(accepted_seconds=10 * DAY, refused_seconds=10 * DAY)
+
+    def said(now, memory=None):
+        judge = StoreJudge(registry, memory=memory)
+        digest = driver.run(judge.resolve(reference), sender=lambda *_: pytest.fail("nothing is asked"))
+        [verdict] = driver.run(
+            judge.verdicts(reference, digest, [attestor], now=now), sender=lambda *_: pytest.fail("nothing is asked")
+        )
+        return verdict.code
+
+    begun = leaf.not_before + 1
+    for now, code in (
+        (begun, before), (edge - 1, before), (edge, before), (edge + 0.5, after), (edge + 1, after), (edge - 1, before), (begun, before),
+    ):  # fmt: skip
+        assert said(now) == code
+        assert said(now, memory) == code
+    assert memory.cache.counts.hits >= 2
