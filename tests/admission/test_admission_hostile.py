@@ -11,9 +11,9 @@ from admission.place import Static, at_once, by_key, pod, recorded, rule
 from admission.test_admission_lifetimes import scan
 from conditions.test_cage import ENDLESS
 from evil_registry.scripts import altered, cut, drip, endless, fail, honest, sequence, stall, throttle
+from policy import scene as own
 from policy.kyverno_validating.scene import ivp
 from policy.kyverno_validating.test_cage import BOMBS
-from policy.sigstore import scene as own
 from sealgate.admission.cache import Settings as CacheSettings
 from sealgate.conditions.evaluation import Conditions
 from sealgate.evidence import predicates
@@ -225,12 +225,10 @@ def test_D12_K12_a_condition_that_never_ends_is_a_refusal_in_time_and_others_are
 
 @pytest.mark.parametrize("name", ["loops", "text"])
 def test_D12_K12_an_image_policy_that_never_ends_is_a_refusal_in_time(start, scene, name):
-    from policy.kyverno.scene import load
-
     def policy(expression):
         document = ivp(expression, keys={"k": {"key": {"data": scene.signer.path.read_text()}}})
         document["spec"]["matchImageReferences"] = [{"glob": f"{scene.registry.host}/*"}]
-        return load(document)
+        return own.load(document)
 
     signed = "images.containers.map(i, verifyImageSignatures(i, [attestors.k])).all(e, e > 0)"
     start(policies=policy(signed)).validate(pod(scene.name)).is_allowed()

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from admission.place import by_key
+from policy import scene as own
 from policy.kyverno import scene as kyverno
-from policy.sigstore import scene as own
-from policy.sigstore.scene import NOW, Registry
+from policy.scene import NOW, Registry
 from sealgate import limits
 from sealgate.admission import cache as caches
 from sealgate.admission.cache import key_of
@@ -263,7 +263,7 @@ def test_P13_kyvernos_conditions_that_ask_for_the_time_hold_for_its_second(regis
             {"type": SCORE, "attestors": [{"entries": [kyverno.keys(good)]}], "conditions": [condition]}
         ])
     )  # fmt: skip
-    policies = kyverno.load(document)
+    policies = own.load(document)
     memory = Kept(refused_seconds=3600)
     name = f"{TEAM}/scored:1.0"
     for now, code, hits in (

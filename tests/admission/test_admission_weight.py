@@ -11,7 +11,7 @@ import pytest
 
 from admission.place import by_key, pod, rule
 from admission.test_admission_joint import Every
-from policy.sigstore import scene as layouts
+from policy import scene as layouts
 from sealgate import limits
 from sealgate.admission import cache as caches
 from sealgate.admission.cache import key_of
