@@ -210,7 +210,7 @@ WARNINGS = 12
 VERDICT_SECONDS = 3600.0
 """The longest that an accepted verdict is believed without asking again."""
 CONDITION_VERDICT_SECONDS = 60.0
-"""The same where a policy of a user looked at the Statement: it may know the time."""
+"""The same where nobody can say when it ends: a condition that does not tell, an authority that cannot be read."""
 REFUSAL_SECONDS = 10.0
 TAG_SECONDS = 10.0
 TAG_RENEWALS = 4
@@ -219,6 +219,10 @@ VERDICTS = 50_000
 """Verdicts that are kept, and tags."""
 VERDICT_BYTES = 128 * 1024 * 1024
 """What kept verdicts may take, about; attestations are kept with what they say."""
+DESCRIPTIONS = 10_000
+"""Manifests, with configurations, that are kept for policies which look at them."""
+DESCRIPTION_BYTES = 16 * 1024 * 1024
+"""What they may take."""
 TOKENS = 512
 """Authorizations kept of one registry."""
 HOSTS = 256

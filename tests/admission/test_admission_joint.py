@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from admission.place import at_once, pod, rule
 from evil_registry.scripts import delay, fail, stall
+from sealgate import limits
 from sealgate.policy import model as models
 
 
@@ -42,7 +43,8 @@ def test_manifests_are_asked_for_once_by_reviews_at_the_same_time(start, scene, 
     place.validate(pod(scene.name, evil)).is_denied("policy-not-met")
 
 
-def test_a_manifest_that_cannot_be_had_admits_nothing(start, scene, signed):
+def test_a_manifest_that_cannot_be_had_admits_nothing(start, scene, signed, monkeypatch):
+    monkeypatch.setattr(limits, "DESCRIPTION_BYTES", 0)  # so that none is kept
     place = start(rule(Every((signed,))))
     place.validate(pod(scene.name)).is_allowed()  # the verdict is known from here on
     scene.registry.on("GET", "*/v2/*", fail(403))

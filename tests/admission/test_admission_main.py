@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from admission.place import by_key, patched, pod, recorded, rule
+from bypasses.scene import Signer
 from peers.images import push_image
 
 
@@ -45,3 +48,27 @@ def by_key_of_nobody():
     from sealgate.keys.private import PrivateKey
 
     return by_key(PrivateKey.generate().public_key.pem())
+
+
+@pytest.mark.parametrize("action", ["warn", "audit"])
+@pytest.mark.parametrize("lax_first", [True, False])
+def test_T07_K13_a_rule_that_does_not_enforce_takes_no_digest_away_and_excuses_from_none(
+    start, scene, signed, tmp_path, action, lax_first
+):
+    """The enforcing rule's digest is written though another rule is not met, and without it that rule refuses the Pod."""
+    lax = rule(by_key(Signer(tmp_path, "other").path.read_bytes()), policy="lax", action=action)
+    rules = (lax, rule(signed)) if lax_first else (rule(signed), lax)
+    place = start(*rules)
+    created = pod(scene.tag)
+    refused = place.validate(created)
+    refused.is_denied("digest-missing")
+    assert "check-image/verify-signature" in refused.message
+    answer = place.mutate(created)
+    answer.is_allowed()
+    assert [step["value"] for step in answer.patch] == [f"{scene.tag}@{scene.image.digest}"]
+    admitted = place.validate(patched(created, answer.patch))
+    admitted.is_allowed()
+    assert bool(admitted.warnings) == (action == "warn")
+    alone = start(lax)
+    assert alone.mutate(created).patch == []  # nobody has verified that digest
+    alone.validate(created).is_allowed()

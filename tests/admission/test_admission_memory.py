@@ -122,7 +122,7 @@ def test_W04_what_others_attach_takes_no_room_and_all_of_it_is_bounded(monkeypat
     cache.remember(key(), attestor(), verdict("refused")._replace(signatures=junk), NOW)
     assert len(cache.recall(key(), NOW).signatures) == 4
     monkeypatch.setattr(limits, "VERDICT_BYTES", 100_000)
-    large = verdict()._replace(signatures=(report(accepted=True, envelope=b"x" * 30_000),))
+    large = verdict()._replace(signatures=(report(accepted=True, envelope=b"x" * 40_000),))
     for number in range(10):
         cache.remember(key(digest=str(number)), attestor(), large, NOW)
     assert len(cache) == 2

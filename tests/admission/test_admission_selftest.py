@@ -1,4 +1,4 @@
-"""The webhook asks itself before it is ready, and what depends on the clock or on the image's name is not remembered wrongly."""
+"""The webhook asks itself before it is ready, and what depends on the image's name is not remembered wrongly."""
 
 from __future__ import annotations
 
@@ -11,16 +11,10 @@ from sealgate.admission import application, webhook
 from sealgate.admission.cache import key_of
 from sealgate.digest import Digest
 from sealgate.errors import SelfTestError
-from sealgate.evidence import predicates
 from sealgate.keys.private import PrivateKey
 from sealgate.oci.reference import parse
 from sealgate.policy import attestors
 from sealgate.policy.decision import Decision
-from sealgate.policy.judging import lasts
-from sealgate.policy.scanned import Scanned
-from sealgate.policy.times import Fresh
-from sealgate.scan.severity import Severity
-from sealgate.verification.attestation import Attested
 from sealgate.verification.naming import Naming
 
 DIGEST = Digest.parse("sha256:" + "a" * 64)
@@ -87,15 +81,6 @@ def test_P05_the_uid_of_a_canary_is_nobodys_afterwards(start, signed):
     review["request"]["uid"] = "canary-1"
     place.validate(review).is_denied("reference-invalid")
     assert json.dumps(place.log()).count("canary-1") == 1
-
-
-@pytest.mark.parametrize(
-    "condition", [Fresh(60.0, "1m"), Scanned(Severity.HIGH, 60.0, ignore_unfixed=False)], ids=["fresh", "scanned"]
-)
-def test_P13_what_the_clock_decides_is_not_remembered(condition):
-    pem = PrivateKey.generate().public_key.pem()
-    assert not lasts(by_key(pem, attested=Attested(predicates.VULNERABILITIES, (condition,))))
-    assert lasts(by_key(pem, attested=Attested(predicates.VULNERABILITIES, ())))
 
 
 def test_P13_where_the_name_in_a_signature_counts_a_verdict_is_that_of_one_name():

@@ -10,11 +10,14 @@ With `known_good_seconds`, an accepted verdict whose time is over may still be u
 
 from __future__ import annotations
 
+import math
+import sys
 import zlib
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits
+from sealgate.admission.descriptions import Descriptions
 from sealgate.admission.lifetime import Lifetimes
 
 if TYPE_CHECKING:
@@ -47,7 +50,10 @@ class _Kept(NamedTuple):
     weight: int
 
 
-_REPORT_BYTES = 4096
+_ENTRY_BYTES = 512
+"""Of an entry: its tuples, its place in the table."""
+_OBJECT_BYTES = 2048
+"""What a key or a certificate takes outside of Python, about."""
 _REFUSED_REPORTS = 4
 _OLD_SHARES = (0.4, 0.8)
 """Of its time, after which a tag is looked up again: each tag has its own share, lest those that came together stay so."""
@@ -85,6 +91,9 @@ class Cache:
         self._verdicts: OrderedDict[Key, _Kept] = OrderedDict()
         self._tags: OrderedDict[tuple[str, str], tuple[Digest, float, float]] = OrderedDict()
         self._lifetimes = Lifetimes()
+        self.descriptions = Descriptions(
+            seconds=settings.accepted_seconds, entries=limits.DESCRIPTIONS, most=limits.DESCRIPTION_BYTES
+        )
         self.weight = 0
         """About how many bytes the verdicts take."""
 
@@ -114,6 +123,12 @@ class Cache:
         self.counts.known_good += 1
         return kept.verdict, kept.since
 
+    def holds(self, attestor: Attestor, verdict: Verdict, since: float, now: float) -> bool:
+        """Whether a verdict that was made at `since`, and is not kept, says the same at `now`."""
+        if verdict.outcome == "unknown" or since == now:
+            return True
+        return since <= now < self._lifetimes.end(attestor, verdict, since, most=math.inf)
+
     def remember(self, key: Key, attestor: Attestor, verdict: Verdict, now: float) -> None:
         """Keep a verdict as long as it holds; of one that could not be made, nothing (and what was known stays)."""
         if verdict.outcome == "unknown":
@@ -128,7 +143,7 @@ class Cache:
         verdict = _slim(verdict)
         before = self._verdicts.pop(key, None)
         self.weight -= before.weight if before is not None else 0
-        kept = self._verdicts[key] = _Kept(verdict, now, until, max(good, until), _weight(verdict))
+        kept = self._verdicts[key] = _Kept(verdict, now, until, max(good, until), _weight(key, verdict))
         self.weight += kept.weight
         while len(self._verdicts) > self.settings.entries or self.weight > limits.VERDICT_BYTES:
             _, gone = self._verdicts.popitem(last=False)
@@ -169,9 +184,25 @@ def _slim(verdict: Verdict) -> Verdict:
     return verdict._replace(signatures=good if verdict.accepted else verdict.signatures[:_REFUSED_REPORTS], problems=())
 
 
-def _weight(verdict: Verdict) -> int:
-    reports = sum(_REPORT_BYTES + len(report.envelope or b"") for report in verdict.signatures)
-    return 512 + reports
+def _weight(key: Key, verdict: Verdict) -> int:
+    """The bytes of an entry, counted: evidence is as large as its author wants. What several share is counted for each."""
+    seen: set[int] = set()
+    waiting: list[Any] = [key, verdict]
+    found = _ENTRY_BYTES
+    while waiting:
+        value = waiting.pop()
+        if value is None or isinstance(value, bool) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        found += sys.getsizeof(value)
+        if isinstance(value, dict):
+            waiting += value.keys()
+            waiting += value.values()
+        elif isinstance(value, tuple | list | frozenset):
+            waiting += value
+        elif not isinstance(value, str | bytes | int | float):
+            found += _OBJECT_BYTES
+    return found
 
 
 def key_of(scope: str, reference: Reference, digest: Digest, attestor: Attestor) -> Key:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits
 from sealgate.admission.cache import key_of
+from sealgate.admission.descriptions import Place
 from sealgate.admission.registries import OPERATOR
 from sealgate.errors import DeadlineError, SealgateError, UnavailableError
 from sealgate.oci.reference import parse_repository
-from sealgate.policy.judging import StoreJudge, lasts
+from sealgate.policy import description
+from sealgate.policy.judging import StoreJudge
 from sealgate.transport import asynchronous, flow
 from sealgate.verification import verdict as verdicts
 
@@ -71,8 +73,10 @@ class _Client:
 class _Work:
     """One look at an image, for everybody who wants to know."""
 
-    def __init__(self, client: _Client) -> None:
+    def __init__(self, client: _Client, now: float) -> None:
         self.client = client
+        self.now = now
+        """The time that it judges by: that of the review that began it."""
         self.keeps = False
         """Whether somebody waits whose request may leave traces."""
 
@@ -82,6 +86,9 @@ class _Work:
             return "nothing was asked yet"
         oldest = min(self.client.waiting.values(), key=lambda each: each.since)
         return f"{oldest.request.method} {oldest.request.url} has no answer after {now - oldest.since:.1f} s"
+
+
+_Look = tuple[_Work, "asyncio.Future[Any]"]
 
 
 class Shared:
@@ -101,7 +108,7 @@ class Shared:
         self._renewals: set[tuple[str, str]] = set()
         """Tags that are looked up again though nobody waits for them."""
         self._verdicts: dict[Key, tuple[_Work, asyncio.Future[Verdict | Exception]]] = {}
-        self._described: dict[tuple[str, str, Digest], tuple[_Work, asyncio.Future[Any]]] = {}
+        self._contents: dict[Place, tuple[_Work, asyncio.Future[Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -164,17 +171,24 @@ class Shared:
 
     def verdicts(
         self, scope: Scope, reference: Reference, digest: Digest, wanted: Sequence[tuple[Key, Attestor]], *, keeps: bool,
-        now: float,
+        now: float, within: float = limits.WORK_SECONDS,
     ) -> list[tuple[_Work, asyncio.Future[Any]]]:  # fmt: skip
-        """The looks at what these attestors say, in their order; begun, all in one, where nobody looks yet."""
-        new = [(key, attestor) for key, attestor in wanted if key not in self._verdicts]
+        """The looks at what these attestors say, in their order; begun, all in one, where nobody looks yet.
+
+        A look counts that judges by a time at most `within` seconds from `now`.
+        """
+        new = [
+            (key, attestor)
+            for key, attestor in wanted
+            if key not in self._verdicts or abs(self._verdicts[key][0].now - now) > within
+        ]
         if new:
             self._check_room()
-            client = _Client(self._client, self.metrics)
-            work = _Work(client)
-            for key, _ in new:
-                self._verdicts[key] = (work, asyncio.get_running_loop().create_future())
-            self._start(self._judge(scope, reference, digest, new, work, now))
+            work = _Work(_Client(self._client, self.metrics), now)
+            futures = [asyncio.get_running_loop().create_future() for _ in new]
+            for (key, _), future in zip(new, futures, strict=True):
+                self._verdicts[key] = (work, future)
+            self._start(self._judge(scope, reference, digest, new, work, futures))
         found = [self._verdicts[key] for key, _ in wanted]
         for work, _ in found:
             work.keeps |= keeps
@@ -182,7 +196,7 @@ class Shared:
 
     async def _judge(
         self, scope: Scope, reference: Reference, digest: Digest, wanted: Sequence[tuple[Key, Attestor]], work: _Work,
-        now: float,
+        futures: Sequence[asyncio.Future[Any]],
     ) -> None:  # fmt: skip
         asked = [attestor for _, attestor in wanted]
         hosts = {reference.registry}
@@ -191,52 +205,50 @@ class Shared:
         outcomes: list[Any] = [_stopped()] * len(wanted)
         try:
             outcomes = list(
-                await self._run(work, stores, StoreJudge(stores).verdicts(reference, digest, asked, now=now))
+                await self._run(work, stores, StoreJudge(stores).verdicts(reference, digest, asked, now=work.now))
             )
             if work.keeps:
                 for (key, attestor), verdict in zip(wanted, outcomes, strict=True):
-                    if not lasts(attestor):
-                        continue
-                    self.cache.remember(key, attestor, verdict, now)
+                    self.cache.remember(key, attestor, verdict, work.now)
         except Exception as error:  # noqa: BLE001 - raised again by whoever waits
             outcomes = [error] * len(wanted)
         finally:
-            for (key, _), outcome in zip(wanted, outcomes, strict=True):
-                _, future = self._verdicts.pop(key)
+            for (key, _), future, outcome in zip(wanted, futures, outcomes, strict=True):
+                if key in self._verdicts and self._verdicts[key][0] is work:  # else one of another time took its place
+                    del self._verdicts[key]
                 if not future.done():
                     future.set_result(outcome)
 
-    def described(self, scope: Scope, reference: Reference, digest: Digest) -> tuple[_Work, asyncio.Future[Any]]:
-        """The look at an image's manifest and configuration; begun if nobody looks yet. It is not kept."""
-        where = (scope.name, str(reference), digest)
-        found = self._described.get(where)
+    def content(
+        self, scope: Scope, reference: Reference, where: Place, *, keeps: bool
+    ) -> tuple[_Work, asyncio.Future[Any]]:
+        """The look at an image's manifest and configuration; begun if nobody looks yet."""
+        found = self._contents.get(where)
         if found is None:
             self._check_room()
-            found = self._described[where] = self._new()
-            self._start(self._describe(scope, reference, where, *found))
+            found = self._contents[where] = self._new()
+            self._start(self._content(scope, reference, where, *found))
+        found[0].keeps |= keeps
         return found
 
-    async def _describe(
-        self,
-        scope: Scope,
-        reference: Reference,
-        where: tuple[str, str, Digest],
-        work: _Work,
-        future: asyncio.Future[Any],
+    async def _content(
+        self, scope: Scope, reference: Reference, where: Place, work: _Work, future: asyncio.Future[Any]
     ) -> None:
         outcome: Any = _stopped()
         try:
             stores = self.registries.begin(scope, (reference.registry,))
-            outcome = await self._run(work, stores, StoreJudge(stores).describe(reference, where[2]))
+            outcome = await self._run(work, stores, StoreJudge(stores).content(reference, where.digest))
+            if work.keeps:
+                self.cache.descriptions.remember(where, outcome, work.now)
         except Exception as error:  # noqa: BLE001 - raised again by whoever waits
             outcome = error
         finally:
-            del self._described[where]
+            del self._contents[where]
             if not future.done():
                 future.set_result(outcome)
 
     def _new(self) -> tuple[_Work, asyncio.Future[Any]]:
-        return _Work(_Client(self._client, self.metrics)), asyncio.get_running_loop().create_future()
+        return _Work(_Client(self._client, self.metrics), self.clock()), asyncio.get_running_loop().create_future()
 
     def _check_room(self) -> None:
         if len(self._tasks) >= limits.WORKS:
@@ -267,6 +279,7 @@ class SharedJudge:
         self._keeps = keeps
         self._resolved: dict[Reference, Digest] = {}
         self._under: dict[str, SharedJudge] = {}
+        self._described: dict[tuple[Reference, Digest], dict[str, Any]] = {}
         self.known_good: list[str] = []
         """Images that are believed because their registry cannot be asked, and when they were verified: for people."""
         self.late: list[str] = []
@@ -296,8 +309,15 @@ class SharedJudge:
 
     async def describe(self, reference: Reference, digest: Digest) -> Any:
         """An image's manifest and configuration, for policies that look at them. Raises `SealgateError`."""
-        work, future = self._shared.described(self._scope, reference, digest)
-        return await self._wait(work, future, reference)
+        found = self._described.get((reference, digest))
+        if found is None:
+            place = Place(self._scope.name, reference.name, digest)
+            content = self._shared.cache.descriptions.recall(place, self._shared.clock())
+            if content is None:
+                work, future = self._shared.content(self._scope, reference, place, keeps=self._keeps)
+                content = await self._wait(work, future, reference)
+            found = self._described[reference, digest] = description.document(reference, digest, content)
+        return found
 
     async def verdicts(
         self, reference: Reference, digest: Digest, attestors: Sequence[Attestor], *, now: float
@@ -305,10 +325,7 @@ class SharedJudge:
         """The verdict of each attestor, in their order. Never raises a `SealgateError`: it is in the verdict."""
         name = str(reference.with_digest(digest))
         keys = [key_of(self._scope.name, reference, digest, each) for each in attestors]
-        found = [
-            self._shared.cache.recall(key, now) if lasts(attestor) else None
-            for key, attestor in zip(keys, attestors, strict=True)
-        ]
+        found = [self._shared.cache.recall(key, now) for key in keys]
         missing = [(keys[at], attestors[at]) for at, verdict in enumerate(found) if verdict is None]
         if missing:
             judged = iter(await self._judge(reference, digest, missing, now))
@@ -327,15 +344,22 @@ class SharedJudge:
         except SealgateError as error:
             return [self._unknown(reference, key, attestor, error, now) for key, attestor in missing]
         return [
-            await self._one(reference, key, attestor, work, future, now)
-            for (key, attestor), (work, future) in zip(missing, looks, strict=True)
+            await self._one(reference, digest, key, attestor, look, now)
+            for (key, attestor), look in zip(missing, looks, strict=True)
         ]
 
     async def _one(
-        self, reference: Reference, key: Key, attestor: Attestor, work: _Work, future: asyncio.Future[Any], now: float
+        self, reference: Reference, digest: Digest, key: Key, attestor: Attestor, look: _Look, now: float
     ) -> Verdict:
         try:
-            verdict: Verdict = await self._wait(work, future, reference)
+            verdict: Verdict = await self._wait(*look, reference)
+            for within in (1.0, 0.0):
+                if self._shared.cache.holds(attestor, verdict, look[0].now, now):
+                    break  # else it began at another time, and that counts
+                [look] = self._shared.verdicts(
+                    self._scope, reference, digest, [(key, attestor)], keeps=self._keeps, now=now, within=within
+                )
+                verdict = await self._wait(*look, reference)
         except SealgateError as error:
             return self._unknown(reference, key, attestor, error, now)
         return self._believed(reference, key, verdict, now) if verdict.outcome == "unknown" else verdict

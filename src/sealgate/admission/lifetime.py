@@ -1,9 +1,10 @@
 """Until when a verdict can be believed without judging again: the earliest moment at which any check could turn out otherwise. Pure.
 
-What is signed does not change with time; what changes is who is believed. So a verdict under a trust root ends at the next
-beginning or end of a period in it (logs, authorities, and the certificates of their chains), of the signer's certificate, and
-at any time that evidence claims and that is still to come. Too many moments are taken rather than too few: the verdict is
-then made anew, earlier than needed.
+What is signed does not change with time; what changes is who is believed, and how old what was said is. So a verdict under a
+trust root ends at the next beginning or end of a period in it (logs, authorities, and the certificates of their chains), of the
+signer's certificate, and at any time that evidence claims and that is still to come; and where a condition looks at the time,
+when its finding says that it ends (`Finding.until`). Too many moments are taken rather than too few: the verdict is then made
+anew, earlier than needed. Periods are closed: what ends at a moment still holds at it, so the verdict of that very moment is not kept.
 """
 
 from __future__ import annotations
@@ -32,18 +33,20 @@ class Lifetimes:
     def end(self, attestor: Attestor, verdict: Verdict, now: float, *, most: float) -> float:
         """Until when (seconds since 1970) the verdict of this attestor holds, at most `most` seconds from `now`."""
         wanted = attestor.wanted
-        if wanted.attested is not None and wanted.attested.conditions:
+        if wanted.attested is not None and not all(
+            getattr(each, "dated", False) for each in wanted.attested.conditions
+        ):
             most = min(most, limits.CONDITION_VERDICT_SECONDS)
         found = now + most
         for moment in _of_evidence(verdict):
-            if now < moment < found:
+            if now <= moment < found:
                 found = moment
         if wanted.trust is not None:
             moments = self._of_root(wanted.trust.demand.root)
             if moments is None:
                 return min(found, now + limits.CONDITION_VERDICT_SECONDS)
             for moment in moments:
-                if now < moment < found:
+                if now <= moment < found:
                     found = moment
         return found
 
@@ -65,6 +68,7 @@ class Lifetimes:
 
 def _of_evidence(verdict: Verdict) -> Iterator[float]:
     for report in verdict.signatures:
+        yield from (finding.until for finding in report.findings)
         made = report.made
         if made is None:
             continue

@@ -125,16 +125,18 @@ class _Watched:
         """As `prometheus_client.registry.Collector`."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        counts = self._cache.counts
+        counts, descriptions = self._cache.counts, self._cache.descriptions
         asked: Iterable[tuple[str, str, int]] = (
             ("verdict", "hit", counts.hits), ("verdict", "miss", counts.misses),
             ("tag", "hit", counts.tag_hits), ("tag", "miss", counts.tag_misses),
+            ("description", "hit", descriptions.hits), ("description", "miss", descriptions.misses),
         )  # fmt: skip
         family = CounterMetricFamily("sealgate_cache_requests", "Look-ups in the caches.", labels=("cache", "result"))
         for cache, result, value in asked:
             family.add_metric((cache, result), value)
         yield family
-        yield CounterMetricFamily("sealgate_cache_evictions", "Verdicts given up for room.", value=counts.evicted)
+        gone = counts.evicted + descriptions.evicted
+        yield CounterMetricFamily("sealgate_cache_evictions", "Entries of the caches given up for room.", value=gone)
         yield CounterMetricFamily(
             "sealgate_known_good",
             "Verdicts used beyond their time, while a registry was away.",
@@ -143,6 +145,7 @@ class _Watched:
         entries = GaugeMetricFamily("sealgate_cache_entries", "What is kept.", labels=("cache",))
         entries.add_metric(("verdict",), len(self._cache))
         entries.add_metric(("tag",), self._cache.tags)
+        entries.add_metric(("description",), len(descriptions))
         yield entries
         yield GaugeMetricFamily("sealgate_looks_in_flight", "Images that are being looked at.", value=self._looks())
         yield GaugeMetricFamily("sealgate_reviews_in_flight", "Reviews that are being answered.", value=self._reviews())

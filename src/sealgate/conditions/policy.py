@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -20,6 +21,19 @@ class Policy(NamedTuple):
     name: str
     language: Language
     source: str
+
+    @property
+    def timed(self) -> bool:
+        """Whether its answer may depend on the time. Schemas and CUE know none; a false yes costs only time."""
+        looks = _LOOKS_AT_THE_TIME.get(self.language)
+        return looks is not None and looks.search(self.source) is not None
+
+
+_DATA = re.compile(r"now_ns|(?<![.A-Za-z0-9_])data(?![A-Za-z0-9_])(?!\s*\.\s*(?!sealgate(?![A-Za-z0-9_]))[A-Za-z_])")
+"""Rego: the time is `data.sealgate.now_ns`, which whoever goes through all of `data` sees too."""
+_LOOKS_AT_THE_TIME: dict[str, re.Pattern[str]] = {
+    "cel": re.compile(r"(?<![A-Za-z0-9_])now(?![A-Za-z0-9_])"), "rego": _DATA, "rego-compliant": _DATA,
+}  # fmt: skip
 
 
 def language_of(path: str) -> Language:

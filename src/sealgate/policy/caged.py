@@ -6,6 +6,7 @@ on what it is asked about, and on the time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,11 @@ class Caged(NamedTuple):
     now: float = 0.0
     """Set anew for each evaluation (`at`)."""
 
+    @property
+    def dated(self) -> bool:
+        """That its findings say until when they hold."""
+        return True
+
     def at(self, now: float) -> Caged:
         """The same, asked at another time."""
         return self._replace(now=now)
@@ -43,10 +49,14 @@ class Caged(NamedTuple):
             return conditions.judge(document)
 
     def __call__(self, statement: Statement, /) -> Sequence[Finding]:
-        """One finding a text."""
+        """One finding a text. What a text sees of the time is whole seconds: so long it holds."""
         from sealgate.verification.conditions import findings
 
-        return findings(self.judge(statement.raw))
+        timed = any(each.timed for each in self.policies)
+        return [
+            each._replace(until=math.floor(self.now) + 1.0) if timed else each
+            for each in findings(self.judge(statement.raw))
+        ]
 
 
 def condition(text: str, language: Language, where: str) -> Policy:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from sealgate import limits, strictjson
+from sealgate import limits
 from sealgate.digest import Digest
 from sealgate.errors import ImageNotFoundError, SealgateError
 from sealgate.oci import attachments
 from sealgate.oci.reference import parse_repository
+from sealgate.policy import description
+from sealgate.policy.description import Content
 from sealgate.transport import flow
 from sealgate.verification import verdict as verdicts
 from sealgate.verification.verify import judge_found
@@ -41,7 +43,7 @@ class Memory(Protocol):
         """A verdict that still holds."""
 
     def remember(self, reference: Reference, digest: Digest, attestor: Attestor, now: float, verdict: Verdict) -> None:
-        """Keep it as long as nothing that decides it can have changed."""
+        """Keep it as long as nothing that decides it can have changed: no longer than its findings say (`Finding.until`)."""
 
 
 class _Place(NamedTuple):
@@ -59,7 +61,7 @@ class StoreJudge:
         self._stores = stores
         self._memory = memory
         self._digests: dict[Reference, flow.Once[Digest]] = {}
-        self._described: dict[tuple[str, Digest], flow.Once[dict[str, Any]]] = {}
+        self._contents: dict[tuple[str, Digest], flow.Once[Content]] = {}
         self._found: dict[tuple[_Place, frozenset[str]], flow.Once[attachments.Found]] = {}
         self._under: dict[str, StoreJudge] = {}
         """By the scope of the credentials."""
@@ -86,35 +88,30 @@ class StoreJudge:
 
     async def describe(self, reference: Reference, digest: Digest) -> dict[str, Any]:
         """An image's name, manifest and configuration, for policies that look at them. Raises `SealgateError`."""
-        once = self._described.setdefault((reference.name, digest), flow.Once())
-        return await once.get(lambda: self._describe(reference, digest))
+        return description.document(reference, digest, await self.content(reference, digest))
 
-    async def _describe(self, reference: Reference, digest: Digest) -> dict[str, Any]:
+    async def content(self, reference: Reference, digest: Digest) -> Content:
+        """An image's manifest and configuration, as bytes. Raises `SealgateError`."""
+        once = self._contents.setdefault((reference.name, digest), flow.Once())
+        return await once.get(lambda: self._content(reference, digest))
+
+    async def _content(self, reference: Reference, digest: Digest) -> Content:
         store = self._stores.repository(reference)
         manifest = await store.get_manifest(digest)
         if manifest is None:
             raise ImageNotFoundError(f"{reference} does not exist", hint="check the name, the tag and the registry")
-        registry, _, repository = reference.name.partition("/")
-        found: dict[str, Any] = {
-            "image": str(reference), "resolvedImage": str(reference.with_digest(digest)), "registry": registry,
-            "repository": repository, "tag": reference.tag or "", "digest": str(digest), "mediaType": manifest.media_type,
-            "identifier": str(reference.digest) if reference.digest is not None else reference.tag or "latest",
-        }  # fmt: skip
-        if manifest.is_index:
-            return found | {"imageIndex": manifest.document}
-        found["manifest"] = manifest.document
-        config = manifest.document.get("config")
+        raw = None
+        config = None if manifest.is_index else manifest.document.get("config")
         if isinstance(config, dict) and isinstance(config.get("digest"), str):
             raw = await store.get_blob(Digest.parse(config["digest"]), limit=limits.CONFIG_FILE_BYTES)
-            found["config"] = strictjson.parse(raw, limit=limits.CONFIG_FILE_BYTES, what="the image's configuration")
-        return found
+        return Content(manifest.media_type, manifest.raw, raw)
 
     async def verdicts(
         self, reference: Reference, digest: Digest, attestors: Sequence[Attestor], *, now: float
     ) -> list[Verdict]:
         """The verdict of each attestor, in their order. Never raises a `SealgateError`: it is in the verdict."""
         recalled = [
-            self._memory.recall(reference, digest, each, now) if self._memory is not None and lasts(each) else None
+            self._memory.recall(reference, digest, each, now) if self._memory is not None else None
             for each in attestors
         ]
         missing = [each for each, verdict in zip(attestors, recalled, strict=True) if verdict is None]
@@ -134,7 +131,7 @@ class StoreJudge:
             verdict = next(judged)
             if missed is not None:  # that there is no such image comes first
                 verdict = verdicts.from_error(str(reference), reference.name, missed, verdict.requirement)
-            if self._memory is not None and lasts(attestor):
+            if self._memory is not None:
                 self._memory.remember(reference, digest, attestor, now, verdict)
             found.append(verdict)
         return found
@@ -187,12 +184,6 @@ class StoreJudge:
 
 def _suffix(wanted: Wanted) -> str:
     return attachments.SIGNATURES if wanted.attested is None else attachments.ATTESTATIONS
-
-
-def lasts(attestor: Attestor) -> bool:
-    """Whether a verdict may be remembered: not where a condition looks at the clock, which can flip it at any moment."""
-    attested = attestor.wanted.attested
-    return attested is None or not any(getattr(condition, "timed", False) for condition in attested.conditions)
 
 
 def at(wanted: Wanted, now: float) -> Wanted:

@@ -28,8 +28,8 @@ class Scanned(NamedTuple):
     now: float = 0.0
 
     @property
-    def timed(self) -> bool:
-        """That the clock decides it, so that its verdicts are not kept (`judging.lasts`)."""
+    def dated(self) -> bool:
+        """That its findings say until when they hold."""
         return True
 
     def at(self, now: float) -> Scanned:
@@ -49,9 +49,11 @@ class Scanned(NamedTuple):
             self.fail_on, ignore_unfixed=self.ignore_unfixed, max_age=self.max_age, unsafe_unbound=True
         )
         [decision] = judge.judge([target], [report], wanted, now=self.now)
+        until = judge.until([report], wanted, now=self.now)
         refusal = decision.refusal()
         if refusal is not None:
             # An old scan does not count; what a recent one found does, whatever another says.
             code = "attestation-stale" if isinstance(refusal, ReportStaleError) else "condition-failed"
-            return [Finding(code, "failed", f"{refusal.message} [{refusal.code}]")]
-        return [Finding("condition-met", "passed", f"found nothing of severity {self.fail_on.name.lower()} or worse")]
+            return [Finding(code, "failed", f"{refusal.message} [{refusal.code}]", until)]
+        message = f"found nothing of severity {self.fail_on.name.lower()} or worse"
+        return [Finding("condition-met", "passed", message, until)]

@@ -48,8 +48,8 @@ class Fresh(NamedTuple):
     now: float = 0.0
 
     @property
-    def timed(self) -> bool:
-        """That the clock decides it, so that its verdicts are not kept (`judging.lasts`)."""
+    def dated(self) -> bool:
+        """That its findings say until when they hold."""
         return True
 
     def at(self, now: float) -> Fresh:
@@ -63,15 +63,13 @@ class Fresh(NamedTuple):
             return [
                 Finding("attestation-stale", "failed", "does not say when that was, and how old it may be is limited")
             ]
+        said = f"is of {period.rfc3339(moment)}"
         if moment > self.now + CLOCK_SECONDS:
-            return [
-                Finding(
-                    "condition-failed", "failed", f"says that it is of {period.rfc3339(moment)}, which is yet to come"
-                )
-            ]
-        if self.now - moment > self.seconds:
-            return [Finding("attestation-stale", "failed", f"is of {period.rfc3339(moment)}, older than {self.said}")]
-        return [Finding("condition-met", "passed", f"is of {period.rfc3339(moment)}, not older than {self.said}")]
+            message = f"says that it {said}, which is yet to come"
+            return [Finding("condition-failed", "failed", message, moment - CLOCK_SECONDS)]
+        if self.now - moment > self.seconds:  # which it is from now on
+            return [Finding("attestation-stale", "failed", f"{said}, older than {self.said}")]
+        return [Finding("condition-met", "passed", f"{said}, not older than {self.said}", moment + self.seconds)]
 
 
 def _moment(statement: Statement) -> float | None:

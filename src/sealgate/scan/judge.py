@@ -6,6 +6,7 @@ a finding away never turns a pass into a refusal, and a finding that nobody excu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -132,6 +133,21 @@ def judge(targets: Sequence[Target], reports: Sequence[Report], policy: Policy, 
     found = [_decide(target, bound[n], problems[n], policy, now) for n, target in enumerate(targets)]
     notes = _notes(found, expired, policy, now)
     return [decision._replace(notes=decision.notes + notes) for decision in found]
+
+
+def until(reports: Sequence[Report], policy: Policy, *, now: float) -> float:
+    """Until when a judgement of `now` holds: the next moment at which the age of a report or the end of an entry turns it.
+
+    Statements of VEX, KEV and EPSS are as old as they were given: no clock turns them.
+    """
+    moments = [entry.until for entry in policy.ignores]
+    for report in reports:
+        for moment, most in ((report.scanned_at, policy.max_age), (report.database_at, policy.max_database_age)):
+            if moment is not None:
+                moments.append(moment - CLOCK_SECONDS)
+                if most is not None:
+                    moments.append(moment + most)
+    return min((moment for moment in moments if now <= moment), default=math.inf)
 
 
 def _decide(

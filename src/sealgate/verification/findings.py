@@ -5,6 +5,7 @@ Each code has the check it belongs to and what to do about it. The documentation
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 from sealgate.trust import failure
@@ -19,6 +20,8 @@ class Finding(NamedTuple):
     outcome: Outcome
     message: str
     """A sentence for people. Foreign text in it is not escaped yet."""
+    until: float = math.inf
+    """Until when (seconds since 1970) it holds, where the time decides it; infinite where it does not."""
 
     @property
     def remedy(self) -> str | None:

@@ -236,10 +236,16 @@ class TestConditions:
         )
         assert codes(one(policies, registry, f"{TEAM}/scanned:1.0", now=finished + days * 86400)) == [code]
 
-    def test_P13_what_the_clock_decides_is_not_remembered(self, registry, good):
+    def test_P13_what_the_clock_decides_is_remembered_for_the_second_that_it_saw(self, registry, good):
         class Memory(dict):
+            recalled = 0
+
             def recall(self, reference, digest, attestor, now):
-                return self.get((digest, attestor.identity))
+                verdict = self.get((digest, attestor.identity))
+                if verdict is None or now >= min(f.until for each in verdict.signatures for f in each.findings):
+                    return None
+                self.recalled += 1
+                return verdict
 
             def remember(self, reference, digest, attestor, now, verdict):
                 self[digest, attestor.identity] = verdict
@@ -247,13 +253,13 @@ class TestConditions:
         finished = 1_799_913_600.0
         recent = condition("{{ time_since('', metadata.scanFinishedOn, '') }}", "LessThanOrEquals", "168h")
         done = condition("{{ metadata.scanFinishedOn }}", "Equals", "2027*")
-        for asked, kept, later in ((recent, 0, "condition-failed"), (done, 1, "accepted")):
+        for asked, kept, later in ((recent, 1, "condition-failed"), (done, 2, "accepted")):
             policies = load(wanting({"entries": [keys(good)]}, kind=SCAN, conditions=conditions(asked)))
             memory = Memory()
-            for days, code in ((1, "accepted"), (8, later)):
+            for days, code in ((1, "accepted"), (1.000001, "accepted"), (8, later)):
                 found = one(policies, registry, f"{TEAM}/scanned:1.0", now=finished + days * 86400, memory=memory)
                 assert codes(found) == [code]
-            assert len(memory) == kept
+            assert memory.recalled == kept
 
     def test_the_rules_variables(self, registry, good):
         made = wanting(

@@ -8,6 +8,7 @@ Source: Kyverno, api/kyverno/v1: Condition; pkg/engine/variables/operator.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
@@ -124,27 +125,36 @@ class OnPredicate(NamedTuple):
     blocks: tuple[Block, ...]
     scope: Scope
     timed: bool
-    """Whether the time decides: what it says of a Statement does not last."""
+    """Whether the time decides. They see it in whole seconds: so long what they say holds."""
     now: float | None = None
+
+    @property
+    def dated(self) -> bool:
+        """That its findings say until when they hold."""
+        return True
 
     def at(self, now: float) -> OnPredicate:
         """The same conditions at a time."""
-        return self._replace(now=now) if self.timed else self
+        return self._replace(now=float(math.floor(now))) if self.timed else self
 
     def __call__(self, statement: Statement, /) -> Sequence[Finding]:
         """One finding: all of them are met, or the first that is not."""
+        found = self._judge(statement)
+        return [found if self.now is None else found._replace(until=self.now + 1.0)]
+
+    def _judge(self, statement: Statement) -> Finding:
         predicate = statement.predicate
         if not isinstance(predicate, Mapping):
-            return [Finding("condition-error", "failed", "has a predicate that is no object")]
+            return Finding("condition-error", "failed", "has a predicate that is no object")
         data = self.scope.data(predicate, self.now)
         try:
             for each in self.blocks:
                 unmet = each.unmet(data, self.now)
                 if unmet is not None:
-                    return [Finding("condition-failed", "failed", f"does not meet the policy: {unmet}")]
+                    return Finding("condition-failed", "failed", f"does not meet the policy: {unmet}")
         except EvaluationError as error:
-            return [Finding("condition-error", "failed", f"cannot be judged by the policy: {error}")]
-        return [Finding("condition-met", "passed", "meets the conditions of the policy")]
+            return Finding("condition-error", "failed", f"cannot be judged by the policy: {error}")
+        return Finding("condition-met", "passed", "meets the conditions of the policy")
 
 
 def on_predicate(fields: Fields, scope: Scope) -> OnPredicate | None:
