@@ -9,9 +9,9 @@ import ssl
 import time
 
 import pytest
-from admission.test_admission_real import workload
 
-from admission.test_admission_command import seed
+from cluster.place import until, workload
+from policy.seed import seed
 from sealgate.admission import manifests
 from sealgate.admission.manifests import Options
 
@@ -85,14 +85,6 @@ def bundle(api_server) -> bytes:
         hooks = json.loads(api_server.kubectl("get", name, "sealgate", "-o", "json").stdout)["webhooks"]
         found |= {hook["clientConfig"].get("caBundle", "") for hook in hooks}
     return base64.b64decode(found.pop()) if len(found) == 1 else b""
-
-
-def until(condition, *, seconds: float = 60):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.2)
-    return found
 
 
 def served(port: str, authorities: bytes) -> bytes:
