@@ -15,6 +15,8 @@ from policy.seed import seed
 from sealgate.admission import manifests
 from sealgate.admission.manifests import Options
 
+PLACE = "secret-served"
+"""Not the webhook's own namespace, which the registrations leave out."""
 NAMES = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
 
 
@@ -22,9 +24,10 @@ NAMES = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
 def serving(api_server, sealgate, scene, tmp_path):
     """The Secret and the registrations as the installation makes them; `serving()` starts a replica."""
     kube = api_server.kubectl
+    api_server.namespace(PLACE)
     policies = tmp_path / "policies"
     policies.mkdir()
-    (policies / "check.yaml").write_text(seed(scene.signer.path.read_text(), "*127.0.0.1*"))
+    (policies / "check.yaml").write_text(seed(scene.signer.path.read_text(), f"*{scene.registry.host}/*"))
     options = Options(image=f"registry.example/s@sha256:{'a' * 64}", namespace="default")
     [secret] = [each for each in manifests.before(options) if each["kind"] == "Secret"]
     kube("apply", "--server-side", "-f", "-", input=json.dumps(secret))
@@ -57,7 +60,7 @@ def serving(api_server, sealgate, scene, tmp_path):
         kube("delete", name, "sealgate", check=False)
     kube("delete", "service", "sealgate", check=False)
     kube("delete", "secret", manifests.OWN_SECRET, check=False)
-    kube("delete", "pods", "--all", "--force", "--grace-period=0", check=False)
+    kube("delete", "-n", PLACE, "pods", "--all", "--force", "--grace-period=0", check=False)
     for process in started:
         if process.poll() is None:
             process.terminate()
@@ -104,7 +107,7 @@ def test_the_api_server_believes_in_the_certificate_that_the_webhook_made(api_se
     evil = scene.tag.removesuffix(":v1") + ":evil"
 
     def create(name: str, image: str):
-        return kube("create", "-f", "-", input=json.dumps(workload("Pod", name, image)), check=False)
+        return kube("create", "-n", PLACE, "-f", "-", input=json.dumps(workload("Pod", name, image)), check=False)
 
     register(api_server, serving.options, "1")
     port = serving()  # it tells the API server before it serves
@@ -113,10 +116,10 @@ def test_the_api_server_believes_in_the_certificate_that_the_webhook_made(api_se
     register(api_server, serving.options, port)
     assert bundle(api_server) == first  # another apply leaves what the webhook wrote
     certificate = served(port, first)
-    until(lambda: "no-signature" in create("bad", evil).stderr)
+    until(lambda: "no-signature" in create("bad", evil).stderr, why=lambda: create("bad", evil).stderr)
     done = create("good", scene.tag)
     assert done.returncode == 0, done.stderr
-    image = kube("get", "pod", "good", "-o", "jsonpath={.spec.containers[0].image}").stdout
+    image = kube("get", "-n", PLACE, "pod", "good", "-o", "jsonpath={.spec.containers[0].image}").stdout
     assert image == f"{scene.tag}@{scene.image.digest}"
     # Another process takes over what the Secret holds: the same certificate, believed in already.
     serving.stop()
