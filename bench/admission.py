@@ -266,7 +266,7 @@ def matching(scene: Scene) -> Iterator[Row]:
     from sealgate.gate import policies
     from sealgate.oci.reference import parse
     from sealgate.policy import attestors
-    from sealgate.policy.evaluate import Index
+    from sealgate.policy.index import Index
     from sealgate.workloads import kubernetes
 
     folder = scene.folder / "matching"

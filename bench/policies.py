@@ -17,7 +17,7 @@ from sealgate.keys.private import PrivateKey
 from sealgate.oci.reference import Reference, parse
 from sealgate.policy import reading
 from sealgate.policy.attestors import Settings
-from sealgate.policy.evaluate import Index
+from sealgate.policy.index import Index
 from sealgate.policy.reading import Context, Source
 from sealgate.workloads.workload import Workload
 

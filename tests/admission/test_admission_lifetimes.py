@@ -26,7 +26,8 @@ from sealgate.keys.private import PrivateKey
 from sealgate.oci.reference import parse
 from sealgate.policy import attestors as asking
 from sealgate.policy import caged
-from sealgate.policy.evaluate import Index, Placed, evaluate
+from sealgate.policy.evaluate import Placed, evaluate
+from sealgate.policy.index import Index
 from sealgate.policy.judging import StoreJudge
 from sealgate.policy.model import attestors
 from sealgate.policy.scanned import Scanned

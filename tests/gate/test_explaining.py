@@ -9,7 +9,8 @@ from sealgate.digest import Digest
 from sealgate.errors import PolicyUndecidedError
 from sealgate.gate.explaining import consider
 from sealgate.oci.reference import parse
-from sealgate.policy.evaluate import Asked, Index, Placed, evaluate
+from sealgate.policy.evaluate import Placed, evaluate
+from sealgate.policy.index import Asked, Index
 from sealgate.policy.mirrors import Mirror
 from sealgate.policy.model import Exemption, Policies, Rule
 from sealgate.transport import driver

@@ -22,7 +22,8 @@ from sealgate.oci.layout import LayoutStore
 from sealgate.policy import reading
 from sealgate.policy.attestors import Settings
 from sealgate.policy.decision import Decision, ImageDecision
-from sealgate.policy.evaluate import Index, Placed, evaluate
+from sealgate.policy.evaluate import Placed, evaluate
+from sealgate.policy.index import Index
 from sealgate.policy.judging import StoreJudge
 from sealgate.policy.model import Policies
 from sealgate.policy.reading import Context, Source

@@ -13,7 +13,7 @@ from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
 from sealgate.keys.private import PrivateKey
 from sealgate.oci.reference import parse
 from sealgate.policy.conversion import grammars
-from sealgate.policy.evaluate import Index
+from sealgate.policy.index import Index
 from sealgate.policy.reading import Source
 
 HOST = "registry.example.com"

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from policy.verdicts import Judge, accepted, attestor, refused, unknown
 from sealgate.digest import Digest
 from sealgate.errors import ImageNotFoundError, PolicyUndecidedError, UnreachableError
-from sealgate.policy.evaluate import Index, Placed, evaluate
+from sealgate.policy.evaluate import Placed, evaluate
+from sealgate.policy.index import Index
 from sealgate.policy.model import Count, Digests, Exemption, Listed, Override, Policies, Rule, Static
 from sealgate.transport import driver
 from sealgate.verification.deny import DenyList

@@ -18,6 +18,7 @@ from sealgate.policy import (
     caged,
     counting,
     evaluate,
+    index,
     listing,
     model,
     patterns,
@@ -257,9 +258,9 @@ STEPS = {
     "what a name alone decides": (counting, "hopeless", _nothing, set()),  # decided once more, over verdicts
     "what an exception is from": (counting, "exempts", _yes, {"exception: from another rule"}),
     "its names": (counting, "named", _yes, {"exception: from another rule"}),
-    "how long an exception lasts": (evaluate, "_lasts", _yes, {"exception: over"}),
-    "how far it reaches": (evaluate, "_reaches", _yes, {"exception: of another namespace"}),
-    "which images it is for": (evaluate, "_exempted_images", lambda found, dialect: [".*"], {"exception: for another image"}),
+    "how long an exception lasts": (index, "_lasts", _yes, {"exception: over"}),
+    "how far it reaches": (index, "_reaches", _yes, {"exception: of another namespace"}),
+    "which images it is for": (index, "_exempted_images", lambda found, dialect: [".*"], {"exception: for another image"}),
     "that it can be said": (exception.Surely, "selects", _yes, {
         "exception: for another namespace", "exception: nobody can say"}),
     "patterns that excuse": (patterns, "expression", _excusing, {

@@ -25,7 +25,7 @@ from sealgate.evidence import base64
 from sealgate.kubernetes.resource import CONFIG_MAP, NAMESPACE, SECRET, Key, Resource
 from sealgate.kubernetes.watch import Informer, labels
 from sealgate.policy import reading
-from sealgate.policy.evaluate import Index
+from sealgate.policy.index import Index
 from sealgate.policy.model import Digests, Policies, Rule, Static
 from sealgate.policy.reading import AbsentError, Context, Loaded, Source, UnsettledError
 from sealgate.transport import flow

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate.errors import SealgateError
-from sealgate.policy.evaluate import Index
+from sealgate.policy.index import Index
 
 if TYPE_CHECKING:
     from sealgate.policy.model import Policies

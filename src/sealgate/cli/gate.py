@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sealgate.cli.context import Context
     from sealgate.gate.gating import Gated
     from sealgate.gate.manifests import Deployed, Manifest
-    from sealgate.policy.evaluate import Index
+    from sealgate.policy.index import Index
 
 HELP = """Judge every image of rendered manifests by policies: Kubernetes objects (YAML and JSON streams, what kustomize and Helm
 render), Compose files and Dockerfiles. Exit codes: 0 everything is admitted, 16 refused, 14 could not ask, 2 wrong usage or a

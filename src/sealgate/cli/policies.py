@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from sealgate.cli.context import Context
     from sealgate.policy.attestors import Settings
-    from sealgate.policy.evaluate import Index
+    from sealgate.policy.index import Index
     from sealgate.policy.model import Policies
 
 
@@ -91,7 +91,7 @@ def stance(settings: Settings) -> str:
 
 def index_of(arguments: Namespace, context: Context, settings: Settings) -> Index:
     """The policies, ready to judge by. What weakens them is said once, and what is asked of transparency logs."""
-    from sealgate.policy.evaluate import Index
+    from sealgate.policy.index import Index
     from sealgate.policy.notes import QUIET
 
     found = policies_of(arguments, settings)

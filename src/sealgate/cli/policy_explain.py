@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sealgate.gate.explaining import Considered
     from sealgate.gate.gating import Gated
     from sealgate.gate.manifests import Deployed
-    from sealgate.policy.evaluate import Index
+    from sealgate.policy.index import Index
 
 HELP = """Show what would become of an image, or of every image of a manifest: which rules are about it and which are not, each with
 the reason, and what each attestor of those that are has to say. Exit codes are those of `sealgate gate`."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sealgate import limits
 from sealgate.errors import LimitError, NotFoundError, PolicyInvalidError, UsageError, WorkloadInvalidError
 from sealgate.gate import gating, manifests, policies
-from sealgate.policy.evaluate import ALLOWED, Index
+from sealgate.policy.evaluate import ALLOWED
+from sealgate.policy.index import Index
 from sealgate.workloads import yamldocs
 
 if TYPE_CHECKING:

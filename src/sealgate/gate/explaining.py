@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from sealgate.errors import PolicyUndecidedError
 from sealgate.policy import mirrors, patterns
 from sealgate.policy import model as models
-from sealgate.policy.evaluate import Asked
+from sealgate.policy.index import Asked
 
 if TYPE_CHECKING:
     from sealgate.oci.reference import Reference
-    from sealgate.policy.evaluate import Index
+    from sealgate.policy.index import Index
     from sealgate.policy.model import Rule
     from sealgate.workloads.workload import Workload
 

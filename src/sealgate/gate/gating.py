@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sealgate import limits
 from sealgate.errors import WorkloadInvalidError
 from sealgate.gate.manifests import Deployed, Manifest
-from sealgate.policy.evaluate import Index, evaluate
+from sealgate.policy.evaluate import evaluate
+from sealgate.policy.index import Index
 from sealgate.transport import flow
 from sealgate.workloads import rewriting, yamldocs
 

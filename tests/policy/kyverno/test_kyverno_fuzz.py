@@ -14,7 +14,7 @@ from sealgate.keys.private import PrivateKey
 from sealgate.oci.reference import parse
 from sealgate.policy import reading
 from sealgate.policy.attestors import Settings
-from sealgate.policy.evaluate import Asked, Index
+from sealgate.policy.index import Asked, Index
 from sealgate.policy.reading import Context, Source
 
 KEY = PrivateKey.generate()

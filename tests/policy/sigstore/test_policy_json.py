@@ -9,7 +9,7 @@ from sealgate.errors import JsonAmbiguousError, PolicyInvalidError, PolicyUnsupp
 from sealgate.gate import policies as files
 from sealgate.oci.reference import parse
 from sealgate.policy.attestors import Settings
-from sealgate.policy.evaluate import Index
+from sealgate.policy.index import Index
 from sealgate.verification.naming import Naming
 
 REGISTRY = "registry.example.com"
