@@ -18,7 +18,7 @@ import json
 from typing import Any
 
 from sealgate.conditions import regoscan
-from sealgate.conditions.result import PolicyError
+from sealgate.conditions.result import EngineMissingError, PolicyError
 
 QUERY = "x = data.signature.allow"
 COMPLIANT = "x = data.sigstore.isCompliant"
@@ -36,7 +36,7 @@ class Module:
         try:
             import regopy
         except ImportError as error:
-            raise PolicyError("Rego needs the package regopy: install sealgate[policy]") from error
+            raise EngineMissingError("Rego needs the package regopy: install sealgate[policy]") from error
         self._engine = regopy
         self._scan = regoscan.scan(source, self.package)
         try:

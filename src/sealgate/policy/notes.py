@@ -18,7 +18,8 @@ CODES: dict[str, str] = {
     "exception-unused": "the exception names a rule that is not here: a policy was renamed, or the name is misspelt",
     "rule-ignored": "the rule demands nothing of images; it is not evaluated here",
     "field-idle": "the field is known, and changes nothing about images here; `lint --strict` does not count it",
+    "text-unchecked": "the text of a condition could not be compiled here: if it is broken, images are refused when they are judged",
     "difference": "this is read differently here than by the product; docs/policies.md says how",
 }
-QUIET = frozenset({"field-idle"})
+QUIET = frozenset({"field-idle", "text-unchecked"})
 """Those that weaken nothing: `lint` shows them, and nothing counts them."""
