@@ -66,6 +66,7 @@ class Vet:
         if done.returncode == 0:
             return None
         said = " ".join(done.stderr[:_OUTPUT].decode("utf-8", "replace").split())
+        said = said.replace(f"./dev/fd/{readable}:", "policy.cue:")
         if done.returncode < 0 or not said:
             raise PolicyError("cue ended without an answer")
         return said[:300]
