@@ -146,7 +146,9 @@ def test_cue_is_compiled_where_there_is_a_cue(good, monkeypatch, tmp_path):
     [note] = [note for note in policies.notes if note.code == "text-unchecked"]
     assert "CUE needs the program cue" in note.message
     assert note.where.endswith("conditions[0].cue")
-    program(tmp_path, 'read -r text <"$4"; case "$2 $text" in "-c=false p"*) ;; *) echo "bad\n  field" >&2; exit 1;; esac')
+    program(
+        tmp_path, 'read -r text <"$4"; case "$2 $text" in "-c=false p"*) ;; *) echo "bad\n  field" >&2; exit 1;; esac'
+    )
     assert "text-unchecked" not in [note.code for note in load(own(good, {"cue": CUE})).notes]
     error = refused(own(good, {"cue": "broken"}))
     assert error.message.endswith("conditions[0].cue: is not CUE: bad field")
