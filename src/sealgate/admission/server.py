@@ -25,6 +25,7 @@ from sealgate.admission import certificates, selftest
 from sealgate.admission.application import Application
 from sealgate.admission.exchanging import SharedExchange
 from sealgate.admission.judging import Shared
+from sealgate.admission.measuring import Measured
 from sealgate.admission.webhook import Webhook
 from sealgate.errors import SealgateError, UsageError
 from sealgate.oci.exchange.cache import Exchanger
@@ -268,7 +269,7 @@ class _Server(uvicorn.Server):
         self.loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="sealgate"))
         self._client = AsyncHttpClient(proxies=parts.proxies)
         if isinstance(exchanger := parts.registries.settings.exchange, Exchanger):
-            self._exchange = SharedExchange(exchanger, self._client)
+            self._exchange = SharedExchange(exchanger, Measured(self._client, parts.metrics))
             parts.registries.settings = parts.registries.settings._replace(exchange=self._exchange)
         self._shared = Shared(parts.registries, parts.cache, parts.metrics, self._client, clock=parts.clock)
         webhook = Webhook(parts.standing, self._shared, parts.webhook, parts.metrics, parts.journal, clock=parts.clock)

@@ -111,7 +111,8 @@ def main() -> None:
         prepared.append(kept[0] if kept else said)
     while (asked := _read(sys.stdin.buffer)) is not None:
         if "compile" in asked:
-            results = [_compile(*asked["compile"], setup["path"]), time.process_time()]
+            language, source = asked["compile"]
+            results = [_compile(language, source, setup["path"]), time.process_time()]
         else:
             document, now = asked["document"], asked["now"]
             results = [each if isinstance(each, list) else _attempt(partial(each, document, now)) for each in prepared]
