@@ -141,6 +141,14 @@ CONDITION_WATCH_SECONDS = 0.02
 CONDITION_FILES = 64
 CONDITION_FAILURES = 4
 """Evaluations that came to no end (a crash, time, memory), after which no other one is tried."""
+CONDITION_COMPILE_SECONDS = 5.0
+"""What one text of a policy may take to be compiled, when the policy is loaded."""
+CONDITION_LOAD_SECONDS = 20.0
+"""What all texts of one load may take; the rest is compiled when an image is judged."""
+CONDITION_LOAD_PROGRAMS = 64
+"""Texts in CUE that one load compiles: each is a process of `cue`."""
+CONDITION_TEXTS = 4096
+"""Texts of which it is known whether they can be compiled, so that another load need not."""
 
 # Programs (CEL of policies for admission, evaluated in one child process for all of them)
 PROGRAM_SECONDS = 2.0

@@ -202,3 +202,32 @@ def test_every_kind_that_a_reader_takes_is_watched():
     from sealgate.policy.reading import _READERS
 
     assert {(each.group, each.kind) for each in RESOURCES} == set(_READERS)
+
+
+def test_a_text_that_cannot_be_compiled_leaves_in_force_what_was_before(fake, start, key):
+    path = "/apis/sealgate.dev/v1alpha1/clusterimagepolicies"
+    fake.serve(path)
+
+    def own(name: str, text: str, image: str) -> dict:
+        attestation = {"type": "https://example.com/score", "by": {"key": key}, "conditions": [{"cel": text}]}
+        return {
+            "metadata": {"name": name},
+            "spec": {"images": [image], "require": {"attestation": attestation}},
+        }
+
+    fake.put(path, own("one", "predicate.score > 5", "registry.example/a/**"))
+    fake.put(path, own("two", "predicate.score > 6", "registry.example/b/**"))
+    standing = start()
+    assert standing.broken is None
+    fake.put(path, own("one", "predicate.score >", "registry.example/c/**"))
+    fake.put(path, own("two", "predicate.score > 7", "registry.example/d/**"))
+    until(standing, lambda: standing.broken is not None and rules(standing)["two"] == "registry.example/d/**")
+    assert rules(standing) == {"one": "registry.example/a/**", "two": "registry.example/d/**"}
+    assert "ClusterImagePolicy.sealgate.dev/one: " in standing.broken.message
+    assert "conditions[0].cel: is not CEL" in standing.broken.message
+    fake.put(path, own("one", "predicate.score > 8", "registry.example/c/**"))
+    until(standing, lambda: standing.broken is None)
+    assert rules(standing)["one"] == "registry.example/c/**"
+    fake.put(path, own("new", "http.Get('x')", "registry.example/e/**"))
+    until(standing, lambda: standing.broken is not None)
+    assert rules(standing)["new"] == "**"  # it never could be read: it refuses everything

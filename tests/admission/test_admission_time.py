@@ -313,3 +313,45 @@ def test_T19_two_hundred_reviews_at_once_get_each_its_own_digests(place, scene):
 
     for values, pair in at_once(*(functools.partial(asked, number) for number in range(200))):
         assert values == [f"{name}@{digest}" for name, digest in pair]
+
+
+def test_a_text_that_cannot_be_compiled_unloads_nothing(start, scene, tmp_path):
+    import json
+
+    from sealgate.admission.standing import Loaded
+    from sealgate.gate import policies
+    from sealgate.policy.attestors import Settings
+
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    key = scene.signer.path.read_text()
+
+    def write(*texts: str) -> None:
+        conditions = [{"cel": text} for text in texts]
+        attestation = {"type": "https://example.com/score", "by": {"key": key}, "conditions": conditions}
+        document = {
+            "apiVersion": "sealgate.dev/v1alpha1", "kind": "ClusterImagePolicy", "metadata": {"name": "own"},
+            "spec": {
+                "images": [f"{scene.registry.host}/**"],
+                "require": {"any": [{"signature": {"key": key}}, {"attestation": attestation}]},
+            },
+        }  # fmt: skip
+        (folder / "own.json").write_text(json.dumps(document))
+
+    write("predicate.score > 5")
+    place = start(load=lambda: Loaded(policies.load([str(folder)], Settings()), {}), paths=(str(folder),))
+    evil = f"{scene.registry.host}/team/app@{scene.evil.digest}"
+    place.validate(pod(scene.name)).is_allowed()
+    place.validate(pod(evil)).is_denied("no-signature")
+    write("predicate.score > 5", "predicate.score >")
+    place.running.renew()
+    place.validate(pod(scene.name)).is_allowed()
+    place.validate(pod(evil)).is_denied("no-signature")
+    ready = place.get("/readyz")
+    assert ready.status == 200
+    assert b"attestation.conditions[1].cel: is not CEL" in ready.body
+    assert place.metric("sealgate_policies_broken") == 1
+    write("predicate.score > 5", "predicate.score > 6")
+    place.running.renew()
+    assert place.metric("sealgate_policies_broken") == 0
+    place.validate(pod(scene.name)).is_allowed()

@@ -15,6 +15,7 @@ from bypasses.scene import SIGNATURE, SIMPLE, Signer, b64, compact
 from clouds.fake_clouds import ACCOUNT, ECR, FakeClouds, FakeNetwork, ambient, said
 from kubernetes.fake_api_server import FakeApiServer
 from peers.images import OCI_CONFIG, OCI_MANIFEST, Client, push_image
+from sealgate import limits
 from sealgate.admission.pullsecrets import Scopes
 from sealgate.kubernetes.client import Client as ClusterClient
 from sealgate.kubernetes.client import Cluster
@@ -103,6 +104,36 @@ def test_images_of_a_clouds_registry_are_judged_with_its_credentials(place, imag
     assert clouds.hosts == [ECR]
     text = json.dumps(there.log())
     assert not any(each in text for each in clouds.secrets())
+
+
+def counted(there, host: str) -> dict[str, float]:
+    """How many requests went to a host, by status."""
+    found = {}
+    for line in there.get("/metrics").body.decode().splitlines():
+        if line.startswith(f'sealgate_registry_answers_total{{host="{host}",'):
+            labels, _, value = line.rpartition(" ")
+            found[labels.partition('status="')[2].partition('"')[0]] = float(value)
+    return found
+
+
+def test_D10_what_clouds_are_asked_is_counted_by_host_and_status(place, images, clouds):
+    there = place("amazon")
+    clouds.instead[ECR] = said({"__type": "AccessDeniedException"}, 400)
+    there.validate(pod(images[0])).is_denied("credentials-refused")
+    refused = float(len(clouds.hosts))
+    assert refused >= 1
+    assert counted(there, ECR) == {"400": refused}
+    clouds.instead.clear()
+    there.validate(pod(images[0])).is_allowed()
+    there.validate(pod(*images[:3])).is_allowed()  # its credentials are known by now
+    assert counted(there, ECR) == {"400": refused, "200": 1.0}
+    assert f'sealgate_registry_seconds_count{{host="{ECR}"}} {refused + 1}' in there.get("/metrics").body.decode()
+    there = place("amazon")
+    for number in range(limits.HOSTS):
+        there.parts.metrics.registry(f"r{number}.example", "200", 0.1)
+    there.validate(pod(images[0])).is_denied("registry-unauthorized")  # the fake's second password is another one
+    assert counted(there, ECR) == counted(there, ACCOUNT) == {}
+    assert counted(there, "other")["200"] >= 1
 
 
 def test_without_the_option_no_cloud_is_asked(place, images, clouds):

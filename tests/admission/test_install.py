@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -261,3 +262,107 @@ def test_clouds_are_asked_when_that_is_said_and_know_the_service_account(sealgat
 )
 def test_a_cloud_or_an_annotation_that_is_none(sealgate, wrong):
     assert sealgate("admission", "install", "--image", OPTIONS.image, *wrong, check=False).returncode == 2
+
+
+def test_what_registries_and_clients_need_is_mounted_and_no_secret_passes_through(sealgate, tmp_path, authority):
+    ca, deny = authority.certificate, tmp_path / "deny"
+    deny.write_text(f"digest {DIGEST} recalled\n")
+    documents = printed(
+        sealgate, "--registry-secret", "pull", "--registry-cacert", ca, "--registry-client-secret", "shown",
+        "--registry-server-name", "registry.example", "--registry-realm", "auth.example", "--registry-realm", "b.example",
+        "--client-ca", ca, "--client-name=-kube", "--deny", deny, "--allow-local-registries",
+    )  # fmt: skip
+    [config] = [each for each in documents if each["kind"] == "ConfigMap"]
+    pem = Path(ca).read_text(encoding="utf-8")
+    assert config["data"] == {"deny": deny.read_text(), "registry-ca.crt": pem, "client-ca.crt": pem}
+    [deployment] = [each for each in documents if each["kind"] == "Deployment"]
+    template = deployment["spec"]["template"]
+    volumes = {each["name"]: each for each in template["spec"]["volumes"]}
+    assert volumes["trust"]["configMap"] == {"name": "sealgate"}
+    items = [{"key": ".dockerconfigjson", "path": "config.json"}]
+    assert volumes["registry"]["secret"] == {"secretName": "pull", "items": items}
+    assert [each["key"] for each in volumes["registry-client"]["secret"]["items"]] == ["tls.crt", "tls.key"]
+    [container] = template["spec"]["containers"]
+    places = {each["name"]: each for each in container["volumeMounts"]}
+    assert all(places[name]["readOnly"] for name in ("trust", "registry", "registry-client"))
+    # The command takes these words, and means the files that are mounted.
+    words = parser("admission").parse_args(container["args"][1:])
+    inside = {places[each]["mountPath"] for each in ("trust", "registry", "registry-client")}
+    assert {
+        words.registry_config,
+        words.registry_cacert.rpartition("/")[0],
+        words.registry_client_key.rpartition("/")[0],
+    } == inside
+    assert (words.client_ca, words.deny) == ("/trust/client-ca.crt", "/trust/deny")
+    assert (words.registry_client_cert, words.registry_server_name) == ("/registry-client/tls.crt", "registry.example")
+    assert (words.registry_realm, words.client_name) == (["auth.example", "b.example"], ["-kube"])
+    assert (words.allow_local_registries, words.allow_insecure_registry, words.allow_http_registry) == (
+        True,
+        False,
+        False,
+    )
+    # Mounted by name: it has no further right, and another authority makes other Pods.
+    assert [each for each in documents if each["kind"] == "Role"] == [
+        each for each in printed(sealgate) if each["kind"] == "Role"
+    ]
+    assert not [
+        each for each in documents if each["kind"] == "Secret" and each["metadata"]["name"] != "sealgate-serving"
+    ]
+    assert set(template["metadata"]["annotations"]) == {
+        f"sealgate.dev/{each}" for each in ("deny", "registry-cacert", "client-ca")
+    }
+    assert not any(each["kind"] == "ConfigMap" for each in printed(sealgate))
+
+
+def test_registries_that_are_asked_without_care_are_said_so(sealgate):
+    words = parser("admission").parse_args(
+        printed_words(printed(sealgate, "--allow-insecure-registry", "--allow-http-registry"))[1:]
+    )
+    assert (words.allow_insecure_registry, words.allow_http_registry, words.allow_local_registries) == (
+        True,
+        True,
+        False,
+    )
+
+
+def test_P23_further_namespaces_may_be_read_by_a_role_in_each_of_them(sealgate):
+    documents = printed(sealgate, "--allow-namespace", "keys", "--allow-namespace", "sealgate")
+    roles = {each["metadata"]["namespace"]: each for each in documents if each["kind"] == "Role"}
+    assert set(roles) == {"sealgate", "keys"}
+    assert roles["keys"]["rules"] == [{"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get"]}]
+    [binding] = [
+        each for each in documents if each["kind"] == "RoleBinding" and each["metadata"]["namespace"] == "keys"
+    ]
+    assert binding["roleRef"]["kind"] == "Role"
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "sealgate", "namespace": "sealgate"}]
+    assert parser("admission").parse_args(printed_words(documents)[1:]).allow_namespace == ["keys"]
+    assert not any(
+        "secrets" in rule["resources"] for each in documents if each["kind"] == "ClusterRole" for rule in each["rules"]
+    )
+    assert parser("admission").parse_args(printed_words(printed(sealgate))[1:]).allow_namespace == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--registry-cacert", "KEY"), "--registry-cacert has a private key"),
+        (("--client-ca", "BROKEN"), "--client-ca holds no certificates"),
+        (("--client-ca", "EMPTY"), "--client-ca is empty"),
+        (("--client-name", "kube"), "--client-name needs the authority"),
+        (("--deny", "BROKEN"), "--deny"),
+        (("--registry-secret", "team/pull"), "--registry-secret names no Secret"),
+        (("--registry-client-secret", ""), "--registry-client-secret names no Secret"),
+        (("--allow-namespace", ""), "--allow-namespace needs a name"),
+    ],
+)
+def test_what_no_replica_could_start_with_is_refused(sealgate, tmp_path, authority, options, said):
+    issued = authority.issue("x.example")
+    broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    (tmp_path / "KEY").write_bytes(Path(issued.certificate).read_bytes() + Path(issued.key).read_bytes())
+    (tmp_path / "BROKEN").write_text(broken)
+    (tmp_path / "EMPTY").write_text("")
+    words = [str(tmp_path / each) if each.isupper() else each for each in options]
+    done = sealgate("admission", "install", "--image", OPTIONS.image, *words, check=False)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert not done.stdout
+    assert printed(sealgate, "--registry-cacert", authority.certificate, "--registry-secret", "pull")

@@ -74,3 +74,26 @@ def test_definitions_alone_are_applied_without_anything_else():
     driver.run(installation.define(taker, say=said.append), sender=lambda *_: None, seconds=30)
     assert [name for _, name in taker.applied] == [each["metadata"]["name"] for each in definitions.documents()]
     assert len(said) == 3
+
+
+def test_what_was_made_in_further_namespaces_goes_too():
+    class Cluster:
+        def __init__(self) -> None:
+            self.gone: list[tuple[str, str | None, str]] = []
+
+        async def delete(self, resource, namespace, name):
+            self.gone.append((resource.kind, namespace, name))
+            return True
+
+    def removed(allowed):
+        cluster = Cluster()
+        flow = installation.remove(cluster, namespace="sealgate", allowed=allowed)
+        said = driver.run(flow, sender=lambda *_: None, seconds=30)
+        assert len(said) == len(cluster.gone)
+        return cluster.gone
+
+    assert {each[1] for each in removed(())} == {None, "sealgate"}
+    assert [each for each in removed(("keys", "sealgate")) if each[1] == "keys"] == [
+        ("RoleBinding", "keys", "sealgate"), ("Role", "keys", "sealgate"),
+    ]  # fmt: skip
+    assert [each[0] for each in removed(())[:2]] == ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"]

@@ -107,6 +107,28 @@ spec:
 # -- outcomes
 
 
+def test_a_text_that_cannot_be_compiled_stops_the_gate_before_anything_is_judged(
+    cli, tmp_path, key, docker_registry, good
+):
+    own = {
+        "apiVersion": "sealgate.dev/v1alpha1", "kind": "ClusterImagePolicy", "metadata": {"name": "own"},
+        "spec": {"images": [f"{docker_registry}/**"], "require": {"any": [
+            {"signature": {"key": Path(key.public).read_text()}},
+            {"attestation": {"type": "https://example.com/score", "by": {"key": Path(key.public).read_text()}}},
+        ]}},
+    }  # fmt: skip
+    attestation = own["spec"]["require"]["any"][1]["attestation"]
+    file = tmp_path / "own.json"
+    for text, code in (("predicate.score > 5", 0), ("predicate.score >", 2), ("predicate.score > 5", 0)):
+        attestation["conditions"] = [{"cel": text}]
+        file.write_text(json.dumps(own))
+        said = cli("gate", "-p", file, "-", input=pod(good.reference))
+        assert said.code == code, said.err
+        if code:
+            assert "spec.require.any[1].attestation.conditions[0].cel: is not CEL" in said.err
+            assert "policy-invalid" in said.err
+
+
 def test_a_signed_image_is_admitted_and_says_with_what(cli, policies, good):
     said = cli("gate", "-p", policies, "-", input=pod(good.tagged))
     assert said.code == 0, said.err

@@ -130,6 +130,40 @@ spec:
     assert "exception-endless" in codes
 
 
+CONDITIONS = """
+apiVersion: sealgate.dev/v1alpha1
+kind: ClusterImagePolicy
+metadata: {{name: scored}}
+spec:
+  images: ["registry.example.com/**"]
+  require:
+    attestation:
+      type: https://example.com/score
+      by: {{key: {key}}}
+      conditions:
+      - cel: {cel}
+      - rego: "package signature\\nallow {{ {rego} }}"
+"""
+
+
+def test_lint_names_every_text_that_cannot_be_compiled(cli, tmp_path, key):
+    file, pem = tmp_path / "p.yaml", json.dumps(Path(key.public).read_text())
+    file.write_text(CONDITIONS.format(key=pem, cel="predicate.score > 5", rego="input.predicate.score > 5"))
+    assert "error" not in {
+        each["level"] for each in json.loads(cli("policy", "lint", "-o", "json", file).out)["remarks"]
+    }
+    file.write_text(CONDITIONS.format(key=pem, cel='"predicate.\\e[31m"', rego="http.send(input)"))
+    said = cli("policy", "lint", "-o", "json", file)
+    assert said.code == 2
+    errors = [each for each in json.loads(said.out)["remarks"] if each["level"] == "error"]
+    assert [each["code"] for each in errors] == ["policy-invalid", "policy-unsupported"]
+    assert {each["file"] for each in errors} == {str(file)}
+    assert errors[0]["message"].startswith("spec.require.attestation.conditions[0].cel: is not CEL: ")
+    assert errors[1]["message"].startswith("spec.require.attestation.conditions[1].rego: uses http.send")
+    assert all(each["message"].isprintable() for each in errors)
+    assert "policy-unsupported" in cli("policy", "lint", file).out
+
+
 def test_lint_of_nothing_is_an_error(cli, tmp_path):
     (tmp_path / "s.yaml").write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n")
     said = cli("policy", "lint", tmp_path / "s.yaml")

@@ -27,7 +27,7 @@ STAMPS = loading._TIMES + CHAIN
 SECRETS = {
     (namespace, name): {"cosign.pub": pem(OTHER).encode()} for namespace in ("kyverno", "cosign-system", "team") for name in ("k", "pull")
 }  # fmt: skip
-MAPS = {("default", "m"): {"a": "b"}, ("cosign-system", "m"): {"a": "predicate: {}"}}
+MAPS = {("default", "m"): {"a": "b"}, ("cosign-system", "m"): {"a": "package sigstore\nisCompliant = true"}}
 IDENTITY = {"issuer": "https://x.example", "subject": "y"}
 DECIDES, IDLE, ASIDE, REFUSED, UNSUPPORTED = "decides", "idle", "aside", "refused", "unsupported"
 

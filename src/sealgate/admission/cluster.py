@@ -24,7 +24,7 @@ from sealgate.errors import ClusterDeniedError, ClusterMissingError, PolicyInval
 from sealgate.evidence import base64
 from sealgate.kubernetes.resource import CONFIG_MAP, NAMESPACE, SECRET, Key, Resource
 from sealgate.kubernetes.watch import Informer, labels
-from sealgate.policy import reading
+from sealgate.policy import compiling, reading
 from sealgate.policy.index import Index
 from sealgate.policy.model import Digests, Policies, Rule, Static
 from sealgate.policy.reading import AbsentError, Context, Loaded, Source, UnsettledError
@@ -258,12 +258,18 @@ class ClusterPolicies:
         sources = self._sources()
         roots = {key.name: source for key, source in sources.items() if key.kind == "TrustRoot"}
         read: dict[ObjectKey, _Read] = {}
+        fresh: dict[ObjectKey, _Read] = {}
         wanted: set[tuple[str, Key]] = set()
         for key, source in sources.items():
-            known = self._read.get(key)
             allowed = frozenset({key.namespace}) if key.namespace else self._allowed
             loaded, error, used = await self._one(source, roots, allowed)
             wanted |= used
+            fresh[key] = _Read(loaded, error)
+        rules = [each.loaded.rules for each in fresh.values()]
+        looked = await flow.call(lambda: compiling.look(rules))
+        for (key, (loaded, unread)), texts in zip(fresh.items(), looked, strict=True):
+            known, source = self._read.get(key), sources[key]
+            error = unread or next(iter(texts.errors), None)
             if error is None:
                 read[key] = _Read(loaded, None)
             elif known is not None:

@@ -10,7 +10,7 @@ from sealgate.kubernetes.resource import CONFIG_MAP, NAMESPACE, SECRET, SERVICE_
 from sealgate.transport import flow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sealgate.admission.manifests import Options
     from sealgate.kubernetes.client import Client
@@ -87,19 +87,23 @@ async def define(client: Client, *, say: Callable[[str], object]) -> None:
         say(f"applied {document['kind']} {document['metadata']['name']}")
 
 
-async def remove(client: Client, *, namespace: str) -> list[str]:
+async def remove(client: Client, *, namespace: str, allowed: Iterable[str] = ()) -> list[str]:
     """Remove everything but the namespace, which may hold what is not ours, and the definitions, with which all policies of
     their kind would go; the registration first. What was removed.
+
+    `allowed`: further namespaces that it could read Secrets of, by a Role there.
     """
     gone = []
     for resource in RESOURCES.values():
         if resource in {NAMESPACE, DEFINITION}:
             continue
-        place, name = namespace if resource.namespaced else None, manifests.NAME
-        if resource is SECRET:
-            name = manifests.OWN_SECRET
-        if await client.delete(resource, place, name):
-            gone.append(resource.title(place, name))
+        name = manifests.OWN_SECRET if resource is SECRET else manifests.NAME
+        places: list[str | None] = [namespace if resource.namespaced else None]
+        if resource.kind in {"Role", "RoleBinding"}:
+            places += sorted({*allowed} - {namespace})
+        for place in places:
+            if await client.delete(resource, place, name):
+                gone.append(resource.title(place, name))  # noqa: PERF401 - an await stands in the condition
     return gone
 
 

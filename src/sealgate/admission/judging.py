@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sealgate import limits
 from sealgate.admission.cache import key_of
 from sealgate.admission.descriptions import Place
+from sealgate.admission.measuring import Measured
 from sealgate.admission.registries import OPERATOR
 from sealgate.errors import DeadlineError, SealgateError, UnavailableError
 from sealgate.oci.reference import parse_repository
@@ -47,27 +48,17 @@ class _Client:
     """Sends for one look, and knows what is on its way."""
 
     def __init__(self, client: asynchronous.Client, metrics: Metrics) -> None:
-        self._client = client
-        self._metrics = metrics
+        self._client = Measured(client, metrics)
         self.waiting: dict[int, _Sent] = {}
 
     async def send(self, request: Request, deadline: float, /) -> Response:
-        """Send one request, and measure it."""
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        sent = _Sent(request, begun)
+        """Send one request."""
+        sent = _Sent(request, asyncio.get_running_loop().time())
         self.waiting[id(sent)] = sent
-        status = "cancelled"
         try:
-            response = await self._client.send(request, deadline)
-            status = str(response.status)
-        except SealgateError as error:
-            status = error.code
-            raise
+            return await self._client.send(request, deadline)
         finally:
             del self.waiting[id(sent)]
-            self._metrics.registry(request.url.host, status, loop.time() - begun)
-        return response
 
 
 class _Work:

@@ -10,14 +10,13 @@ Sources: Kubernetes, "Dynamic Admission Control", "Pod Security Standards" (rest
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from typing import Any, NamedTuple
 
-from sealgate.admission import definitions
+from sealgate.admission import definitions, mounts
+from sealgate.admission.mounts import Files
 from sealgate.errors import SealgateError, UsageError
 from sealgate.oci import reference
-from sealgate.trust import root as roots
 
 NAME = "sealgate"
 OWN_SECRET = "sealgate-serving"  # noqa: S105 - the name of a Secret
@@ -28,7 +27,6 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 PORT = 8443
 _PROTOCOL = "TCP"
 """Said though it is the default: a port's key in server-side apply, which older API servers want to see."""
-_ROOT_FILE = "trusted_root.json"
 _LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/managed-by": NAME}
 _WORKLOADS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -82,8 +80,10 @@ class Options(NamedTuple):
     seconds: int = 10
     serve: tuple[str, ...] = ()
     """Further words for `admission serve`."""
-    trusted_root: bytes = b""
-    """Whom to believe where policies do not say it; goes into a ConfigMap."""
+    files: Files = Files()
+    """What it is given as files, with the words that name them."""
+    allowed: tuple[str, ...] = ()
+    """Further namespaces whose Secrets and ConfigMaps policies of the whole cluster may name."""
     ca_bundle: bytes = b""
     cert_manager: str | None = None
     pull_secrets: bool = False
@@ -118,11 +118,9 @@ def check(options: Options) -> None:
         raise UsageError("one replica stops the cluster when its node does", hint="--replicas 3")
     if options.ca_bundle and b"-----BEGIN CERTIFICATE-----" not in options.ca_bundle:
         raise UsageError("--ca-bundle holds no certificate in PEM")
-    if options.trusted_root:
-        try:
-            roots.parse(options.trusted_root)
-        except SealgateError as error:
-            raise UsageError(f"--trusted-root: {error.message}") from error
+    mounts.check(options.files)
+    if not all(options.allowed):
+        raise UsageError("--allow-namespace needs a name")
     if not 2 <= options.seconds <= 30:
         raise UsageError("--webhook-timeout is from 2 to 30 seconds")
 
@@ -135,7 +133,7 @@ def before(options: Options) -> list[dict[str, Any]]:
         _namespace(options),
         _account(options),
         *([_own_secret(options)] if options.own_certificate else []),
-        *([_trust(options)] if options.trusted_root else []),
+        *([_trust(options)] if mounts.data(options.files) else []),
         *_roles(options),
         _deployment(options),
         _budget(options),
@@ -182,12 +180,12 @@ def _own_secret(options: Options) -> dict[str, Any]:
 
 
 def _trust(options: Options) -> dict[str, Any]:
-    data = {_ROOT_FILE: options.trusted_root.decode()}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta(options), "data": data}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta(options), "data": mounts.data(options.files)}
 
 
 def _roles(options: Options) -> list[dict[str, Any]]:
-    """Least privilege: policies and namespaces are watched, Secrets and ConfigMaps read by name in its own namespace only.
+    """Least privilege: policies and namespaces are watched, Secrets and ConfigMaps read by name in its own namespace, and
+    in those that are allowed.
 
     Written is the status of our own policies, and Events.
     """
@@ -212,7 +210,8 @@ def _roles(options: Options) -> list[dict[str, Any]]:
         )  # fmt: skip
     group = "rbac.authorization.k8s.io"
     subject = {"kind": "ServiceAccount", "name": NAME, "namespace": options.namespace}
-    inside = [{"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get"]}]
+    reading = {"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get"]}
+    inside = [reading]
     if options.own_certificate:
         inside.append({"apiGroups": [""], "resources": ["secrets"], "resourceNames": [OWN_SECRET], "verbs": ["update"]})
     return [
@@ -226,25 +225,42 @@ def _roles(options: Options) -> list[dict[str, Any]]:
             "apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": _meta(options),
             "roleRef": {"apiGroup": group, "kind": "Role", "name": NAME}, "subjects": [subject],
         },
+        *(each for namespace in allowed(options) for each in _reading(options, namespace, subject, reading)),
     ]  # fmt: skip
+
+
+def allowed(options: Options) -> list[str]:
+    """Further namespaces that it may read Secrets and ConfigMaps of."""
+    return sorted({*options.allowed} - {options.namespace})
+
+
+def _reading(
+    options: Options, namespace: str, subject: dict[str, str], rule: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    group = "rbac.authorization.k8s.io"
+    metadata = {**_meta(options), "namespace": namespace}
+    binding = {"roleRef": {"apiGroup": group, "kind": "Role", "name": NAME}, "subjects": [subject]}
+    return (
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]},
+        {"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": metadata, **binding},
+    )
 
 
 def _deployment(options: Options) -> dict[str, Any]:
     selector = {"app.kubernetes.io/name": NAME}
     own = options.own_certificate
     tmp: dict[str, Any] = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - in the container
-    mounts = [tmp] if own else [{"name": "tls", "mountPath": "/tls", "readOnly": True}, tmp]
+    mounted = [tmp] if own else [{"name": "tls", "mountPath": "/tls", "readOnly": True}, tmp]
     volumes: list[dict[str, Any]] = [] if own else [{"name": "tls", "secret": {"secretName": TLS_SECRET}}]
-    trust: tuple[str, ...] = ()
-    if options.trusted_root:
-        trust = ("--trusted-root", f"/trust/{_ROOT_FILE}")
-        mounts.append({"name": "trust", "mountPath": "/trust", "readOnly": True})
-        volumes.append({"name": "trust", "configMap": {"name": NAME}})
+    for volume, place in mounts.mounted(options.files, NAME):
+        volumes.append(volume)
+        mounted.append(place)
     arguments = [
         "admission", "serve", "--policies", "cluster:", "--policy-namespace", options.namespace, "--listen", f":{PORT}",
         *(("--tls-secret", f"{options.namespace}/{OWN_SECRET}") if own else ("--tls-cert", "/tls/tls.crt", "--tls-key", "/tls/tls.key")),
         "--drain", "10", "--review-timeout", str(options.seconds),
-        "--own-image", f"{options.namespace}@{reference.parse(options.image).digest}", *options.serve, *trust,
+        "--own-image", f"{options.namespace}@{reference.parse(options.image).digest}", *options.serve,
+        *mounts.words(options.files), *(word for name in allowed(options) for word in ("--allow-namespace", name)),
     ]  # fmt: skip
     if options.pull_secrets:
         arguments.append("--pull-secrets")
@@ -265,7 +281,7 @@ def _deployment(options: Options) -> dict[str, Any]:
         "securityContext": {
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": mounts,
+        "volumeMounts": mounted,
     }  # fmt: skip
     pod = {
         "serviceAccountName": NAME,
@@ -293,9 +309,8 @@ def _deployment(options: Options) -> dict[str, Any]:
             "template": {"metadata": {"labels": _LABELS | asks}, "spec": pod},
         },
     }
-    if options.trusted_root:  # it is read once: another one makes other Pods
-        digest = hashlib.sha256(options.trusted_root).hexdigest()
-        found["spec"]["template"]["metadata"]["annotations"] = {"sealgate.dev/trusted-root": digest}
+    if annotations := mounts.fingerprints(options.files):
+        found["spec"]["template"]["metadata"]["annotations"] = annotations
     return found
 
 

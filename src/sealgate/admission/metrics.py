@@ -72,7 +72,7 @@ class Metrics:
             self._child("image", self._images, state).inc(count)
 
     def registry(self, host: str, status: str, seconds: float) -> None:
-        """One request to a registry or a token service."""
+        """One request to a registry, a token service, or a cloud that gives credentials."""
         host = self._host(host)
         self._child("answer", self._answers, host, status).inc()
         self._child("registry", self._registry_seconds, host).observe(seconds)

@@ -25,6 +25,7 @@ from sealgate.admission import certificates, selftest
 from sealgate.admission.application import Application
 from sealgate.admission.exchanging import Exchanges
 from sealgate.admission.judging import Shared
+from sealgate.admission.measuring import Measured
 from sealgate.admission.webhook import Webhook
 from sealgate.errors import SealgateError, UsageError
 from sealgate.transport.asynchronous import AsyncHttpClient
@@ -268,7 +269,7 @@ class _Server(uvicorn.Server):
         self.loop = asyncio.get_running_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="sealgate"))
         self._client = AsyncHttpClient(proxies=parts.proxies)
-        self._exchanges = Exchanges(self._client)
+        self._exchanges = Exchanges(Measured(self._client, parts.metrics))
         parts.registries.settings = self._exchanges.shared(parts.registries.settings)
         self._shared = Shared(parts.registries, parts.cache, parts.metrics, self._client, clock=parts.clock)
         webhook = Webhook(parts.standing, self._shared, parts.webhook, parts.metrics, parts.journal, clock=parts.clock)

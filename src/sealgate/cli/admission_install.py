@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from sealgate.admission.manifests import Options
+    from sealgate.admission.mounts import Files
     from sealgate.cli.context import Context
     from sealgate.kubernetes.client import Cluster
 
@@ -49,6 +50,11 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     for each in (install, uninstall):
         each.add_argument("--install-namespace", default="sealgate", metavar="NAME", help="where it lives (sealgate)")
+        each.add_argument(
+            "--allow-namespace", action="append", default=[], metavar="NAME",
+            help="a further namespace whose Secrets and ConfigMaps policies of the whole cluster may name: with a Role there "
+            "to read them (repeatable)",
+        )  # fmt: skip
         add_cluster_arguments(each)
     install.add_argument("--replicas", type=int, default=3, metavar="N", help="how many replicas: at least 2 (3)")
     install.add_argument(
@@ -83,6 +89,46 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--trusted-root", metavar="FILE",
         help="whom to believe where a policy does not bring its own: a trusted root, kept in a ConfigMap",
     )  # fmt: skip
+    serve.add_argument(
+        "--deny", metavar="FILE",
+        help="digests, keys and identities that are refused whatever else holds, kept in a ConfigMap",
+    )  # fmt: skip
+    serve.add_argument(
+        "--client-ca", metavar="FILE",
+        help="take reviews from clients alone that show a certificate of these authorities (PEM, kept in a ConfigMap): the API "
+        "server must have been given one",
+    )  # fmt: skip
+    serve.add_argument(
+        "--client-name", action="append", default=[], metavar="NAME",
+        help="and whose certificate has this common name (repeatable)",
+    )  # fmt: skip
+    registries = install.add_argument_group("how it asks registries (see `sealgate admission serve`)")
+    registries.add_argument(
+        "--registry-secret", metavar="NAME",
+        help="credentials: a Secret of its namespace, of type kubernetes.io/dockerconfigjson, mounted for --registry-config",
+    )  # fmt: skip
+    registries.add_argument(
+        "--registry-cacert", metavar="FILE",
+        help="trust only these certificate authorities of registries (PEM), kept in a ConfigMap",
+    )  # fmt: skip
+    registries.add_argument(
+        "--registry-client-secret", metavar="NAME",
+        help="a certificate to show to registries: a Secret of its namespace, of type kubernetes.io/tls, mounted",
+    )  # fmt: skip
+    registries.add_argument(
+        "--registry-server-name", metavar="NAME", help="name expected in the registries' certificates"
+    )
+    registries.add_argument(
+        "--registry-realm", metavar="HOST", action="append", default=[],
+        help="host of a token service that may see the credentials (repeatable)",
+    )  # fmt: skip
+    add_flag(registries, "--allow-http-registry", help="use plain http where a registry does not speak https")
+    add_flag(
+        registries, "--allow-insecure-registry", help="do not check certificates of registries, and allow plain http"
+    )
+    add_flag(
+        registries, "--allow-local-registries", help="ask registries on the node itself and at link-local addresses too"
+    )
     install.add_argument(
         "--ca-bundle",
         metavar="FILE",
@@ -150,7 +196,11 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
     if arguments.action == "uninstall":
         gone = context.run(
-            installation.remove(Client(cluster_of(arguments, context)), namespace=arguments.install_namespace)
+            installation.remove(
+                Client(cluster_of(arguments, context)),
+                namespace=arguments.install_namespace,
+                allowed=arguments.allow_namespace,
+            )
         )
         for each in gone:
             context.err(f"removed {each}")
@@ -180,18 +230,39 @@ def _serve(arguments: argparse.Namespace) -> tuple[str, ...]:
     )  # fmt: skip
     if arguments.known_good is not None and not 0 <= arguments.known_good <= _MOST_SECONDS:
         raise UsageError("--known-good is a number of seconds")
-    return tuple(word for name, value in words if value is not None for word in (name, str(value)))
+    if arguments.client_name and arguments.client_ca is None:
+        raise UsageError("--client-name needs the authority of the certificates", hint="--client-ca FILE")
+    found = [word for name, value in words if value is not None for word in (name, str(value))]
+    repeated = (("--client-name", arguments.client_name), ("--registry-realm", arguments.registry_realm))
+    found += [f"{name}={value}" for name, values in repeated for value in values]
+    if arguments.registry_server_name is not None:
+        found.append(f"--registry-server-name={arguments.registry_server_name}")
+    for flag in ("allow_http_registry", "allow_insecure_registry", "allow_local_registries"):
+        if getattr(arguments, flag):
+            found.append(f"--{flag.replace('_', '-')}")
+    return tuple(found)
 
 
-def _root(arguments: argparse.Namespace, context: Context) -> bytes:
+def _files(arguments: argparse.Namespace, context: Context) -> Files:
+    from sealgate.admission.mounts import Files
+
+    return Files(
+        trusted_root=_file("--trusted-root", arguments.trusted_root, context), deny=_file("--deny", arguments.deny, context),
+        registry_ca=_file("--registry-cacert", arguments.registry_cacert, context),
+        client_ca=_file("--client-ca", arguments.client_ca, context),
+        registry_secret=arguments.registry_secret, registry_client_secret=arguments.registry_client_secret,
+    )  # fmt: skip
+
+
+def _file(option: str, path: str | None, context: Context) -> bytes:
     from sealgate import limits
     from sealgate.cli.gating import read_file
 
-    if arguments.trusted_root is None:
+    if path is None:
         return b""
-    found = read_file(arguments.trusted_root, context, limit=limits.CONFIG_FILE_BYTES)
+    found = read_file(path, context, limit=limits.CONFIG_FILE_BYTES)
     if not found:
-        raise UsageError("--trusted-root is empty")
+        raise UsageError(f"{option} is empty")
     return found
 
 
@@ -209,7 +280,7 @@ def _options(arguments: argparse.Namespace, context: Context) -> Options:
     if bundle and arguments.cert_manager:
         raise UsageError("--ca-bundle and --cert-manager exclude each other")
     return Options(
-        serve=_serve(arguments), trusted_root=_root(arguments, context),
+        serve=_serve(arguments), files=_files(arguments, context), allowed=tuple(arguments.allow_namespace),
         image=arguments.image, namespace=arguments.install_namespace, replicas=arguments.replicas,
         resources=tuple(arguments.resource),
         exempt=tuple(arguments.exempt_namespace), seconds=arguments.webhook_timeout, ca_bundle=bundle,

@@ -1,8 +1,8 @@
 """The child process in which users' policies run: `python -I cage.py ROOT`, started by `sealgate.conditions.evaluation`.
 
 stdin and stdout carry frames: four bytes of length, most significant first, and a JSON document. The first frame has the
-limits and the policies, and is not answered; each one after it is a Statement, answered by one result a policy. The process
-ends when its input ends.
+limits and the policies, and is not answered; each one after it is a Statement, answered by one result a policy, or (`compile`)
+a text, answered by what is wrong with it. The process ends when its input ends.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -54,6 +55,28 @@ def _prepare(kept: list[Evaluate], language: str, source: str, path: str) -> Non
         kept.append(Vet(source, path).evaluate)
 
 
+def _compile(language: str, source: str, path: str) -> list[str]:
+    """What is wrong with a text (`Fault`, or `""`), and why."""
+    from sealgate.conditions.result import PolicyError
+
+    try:
+        if language == "cue":
+            from sealgate.conditions.cue import Vet
+
+            Vet(source, path).compile()
+        else:
+            _prepare([], language, source, path)
+    except PolicyError as error:
+        return [error.fault, str(error)[:MESSAGE_CHARS]]
+    except MemoryError:
+        return ["invalid", "needs more memory than it may have"]
+    except RecursionError:
+        return ["invalid", "is nested too deep"]
+    except Exception as error:  # noqa: BLE001 (an engine that fails here fails at every Statement)
+        return ["invalid", f"the engine failed ({type(error).__name__})"]
+    return ["", ""]
+
+
 def _attempt(evaluate: Callable[[], str | None]) -> list[str]:
     """`passed`, `failed` or `error`, and the reason."""
     from sealgate.conditions.result import PolicyError
@@ -79,15 +102,20 @@ def main() -> None:
     setup = _read(sys.stdin.buffer)
     policies = setup["policies"]
     walls.limit(cpu=setup["cpu"], memory=setup["memory"], files=setup["files"])
-    walls.close_off(programs=any(language == "cue" for language, _ in policies))
+    walls.close_off(programs=setup["programs"])
+    results: list[Any]
     prepared: list[Evaluate | list[str]] = []
     for language, source in policies:
         kept: list[Evaluate] = []
         said = _attempt(partial(_prepare, kept, language, source, setup["path"]))
         prepared.append(kept[0] if kept else said)
     while (asked := _read(sys.stdin.buffer)) is not None:
-        document, now = asked["document"], asked["now"]
-        results = [each if isinstance(each, list) else _attempt(partial(each, document, now)) for each in prepared]
+        if "compile" in asked:
+            language, source = asked["compile"]
+            results = [_compile(language, source, setup["path"]), time.process_time()]
+        else:
+            document, now = asked["document"], asked["now"]
+            results = [each if isinstance(each, list) else _attempt(partial(each, document, now)) for each in prepared]
         body = json.dumps(results).encode()
         answers.write(struct.pack(">I", len(body)) + body)
         answers.flush()

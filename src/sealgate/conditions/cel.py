@@ -7,9 +7,13 @@ and bounds the iterations of one evaluation. Its errors are values, and truthy o
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Any
 
-from sealgate.conditions.result import PolicyError
+from sealgate.conditions.result import EngineMissingError, PolicyError, UnsupportedError
+
+_OUTSIDE = re.compile(r"undeclared reference to '(http|resource|authorizer|globalContext)'")
+"""What Kubernetes and Kyverno have in CEL to reach other places."""
 
 
 class Expression:
@@ -21,7 +25,7 @@ class Expression:
             from cel_expr_python import cel
             from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
         except ImportError as error:
-            raise PolicyError("CEL needs the package cel-expr-python: install sealgate[policy]") from error
+            raise EngineMissingError("CEL needs the package cel-expr-python: install sealgate[policy]") from error
         kind = cel.Type
         environment = cel.NewEnv(
             variables={"input": kind.DYN, "predicate": kind.DYN, "now": kind.TIMESTAMP},
@@ -36,6 +40,9 @@ class Expression:
         try:
             self._compiled = environment.compile(source)
         except (RuntimeError, ValueError) as error:
+            outside = _OUTSIDE.search(str(error))
+            if outside is not None:
+                raise UnsupportedError(f"{outside[1]} asks somebody, and expressions ask nobody") from error
             raise PolicyError(f"is not CEL: {str(error)[:200]}") from error
         self._bool, self._error = kind.BOOL, kind.ERROR
         returns = self._compiled.return_type()

@@ -12,7 +12,7 @@ import threading
 from typing import Any
 
 from sealgate import program as programs
-from sealgate.conditions.result import PolicyError
+from sealgate.conditions.result import EngineMissingError, PolicyError
 
 _OUTPUT = 2000
 _MISSING = (
@@ -29,20 +29,29 @@ class Vet:
         """`path` is where programs are looked for. Raises `PolicyError`."""
         program = programs.find("cue", path)
         if program is None:
-            raise PolicyError(_MISSING)
+            raise EngineMissingError(_MISSING)
         self._program = program
         self._source = source
 
     def evaluate(self, document: Any, now: int) -> str | None:
         """None if the document unifies with the policy, else what cue says. Raises `PolicyError`."""
+        return self._vet("-c", "json:", "-", data=json.dumps(document).encode())
+
+    def compile(self) -> None:
+        """Look at the policy alone: whether it is CUE, and does not contradict itself. Raises `PolicyError`."""
+        said = self._vet("-c=false")  # not every value is there yet
+        if said is not None:
+            raise PolicyError(f"is not CUE: {said}")
+
+    def _vet(self, concrete: str, *documents: str, data: bytes = b"") -> str | None:
         # Nothing is written to a disk: cue reads both from pipes.
         readable, writable = os.pipe()
         writer = threading.Thread(target=_pour, args=(writable, self._source.encode()), daemon=True)
         writer.start()
         try:
             done = subprocess.run(
-                [self._program, "vet", "-c", "cue:", f"/dev/fd/{readable}", "json:", "-"],
-                input=json.dumps(document).encode(),
+                [self._program, "vet", concrete, "cue:", f"/dev/fd/{readable}", *documents],
+                input=data,
                 pass_fds=(readable,),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -57,6 +66,7 @@ class Vet:
         if done.returncode == 0:
             return None
         said = " ".join(done.stderr[:_OUTPUT].decode("utf-8", "replace").split())
+        said = said.replace(f"./dev/fd/{readable}:", "policy.cue:")
         if done.returncode < 0 or not said:
             raise PolicyError("cue ended without an answer")
         return said[:300]

@@ -80,6 +80,7 @@ class Conditions(Child):
         bounded = all(policy.language in {"cel", "schema"} for policy in self._policies)
         return {
             "policies": [[policy.language, policy.source] for policy in self._policies],
+            "programs": any(policy.language == "cue" for policy in self._policies),
             "cpu": max(1, int(limits.CONDITION_CPU_SECONDS)),
             "memory": 2 * self._memory if bounded else None,
             "files": limits.CONDITION_FILES,

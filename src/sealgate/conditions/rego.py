@@ -15,10 +15,11 @@ regopy 1.5.2, and what is done about it:
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from sealgate.conditions import regoscan
-from sealgate.conditions.result import PolicyError
+from sealgate.conditions.result import EngineMissingError, PolicyError
 
 QUERY = "x = data.signature.allow"
 COMPLIANT = "x = data.sigstore.isCompliant"
@@ -36,13 +37,13 @@ class Module:
         try:
             import regopy
         except ImportError as error:
-            raise PolicyError("Rego needs the package regopy: install sealgate[policy]") from error
+            raise EngineMissingError("Rego needs the package regopy: install sealgate[policy]") from error
         self._engine = regopy
         self._scan = regoscan.scan(source, self.package)
         try:
             self._new()
         except regopy.RegoError as error:
-            raise PolicyError(f"is not Rego: {_message(str(error))}") from error
+            raise PolicyError(f"is not Rego: {_message(str(error), self._scan.source)}") from error
 
     def _new(self) -> Any:
         # One interpreter a document: nothing of one evaluation reaches the next.
@@ -111,8 +112,16 @@ class Compliance(Module):
         return why if isinstance(why, str) and why else super()._answer(said.get("result"))
 
 
-def _message(error: str) -> str:
-    """The sentence in rego-cpp's error tree: `(errormsg 16:this is unclosed)`."""
+def _message(error: str, source: str) -> str:
+    """The sentence in rego-cpp's error tree: `(error 11:policy.rego|24|1 (errormsg 16:this is unclosed)`, and its line."""
+    place = re.search(r"policy\.rego\|([0-9]{1,9})\|", error)
+    if place is None:
+        return _sentence(error)
+    line = source.encode()[: int(place[1])].count(b"\n") + 1
+    return f"{_sentence(error)} (line {line})"
+
+
+def _sentence(error: str) -> str:
     _, found, rest = error.partition("(errormsg ")
     if not found:
         return "it cannot be parsed"

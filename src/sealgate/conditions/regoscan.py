@@ -10,7 +10,7 @@ import json
 import re
 from typing import NamedTuple
 
-from sealgate.conditions.result import PolicyError
+from sealgate.conditions.result import PolicyError, UnsupportedError
 
 BUILTINS = frozenset(
     """abs array.concat array.reverse array.slice base64.encode base64.is_valid base64url.encode base64url.encode_no_pad
@@ -131,7 +131,9 @@ def _calls(tokens: list[_Token]) -> set[str]:
         called = at < len(tokens) and tokens[at].text == "("
         extended = at < len(tokens) and tokens[at].text in {"[", "."}
         if (root in _REFUSED_ROOTS and (called or extended or path != root)) or path == "time.now_ns":
-            raise PolicyError(f"uses {path}, which is not available: it reaches outside of the document, or is missing")
+            raise UnsupportedError(
+                f"uses {path}, which is not available: it reaches outside of the document, or is missing"
+            )
         if root in _NAMESPACES and extended and path == root:
             raise PolicyError(f"looks up a function of {root} by a name that is computed")
         if not called:
@@ -142,9 +144,9 @@ def _calls(tokens: list[_Token]) -> set[str]:
         if path in BUILTINS:
             calls.add(path)
         elif "." in path and root != "data":
-            raise PolicyError(f"calls {path}, which this engine does not have")
+            raise UnsupportedError(f"calls {path}, which this engine does not have")
         elif "." not in path and not _defined(tokens, root):
-            raise PolicyError(f"calls {path}, which is neither a function of the policy nor of this engine")
+            raise UnsupportedError(f"calls {path}, which is neither a function of the policy nor of this engine")
     return calls
 
 

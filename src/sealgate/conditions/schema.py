@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from sealgate.conditions.result import PolicyError
+from sealgate.conditions.result import EngineMissingError, PolicyError
 
 _ONE = frozenset(
     """additionalItems additionalProperties contains contentSchema else if items not propertyNames then unevaluatedItems
@@ -46,7 +46,7 @@ class Schema:
         try:
             import jsonschema_rs
         except ImportError as error:
-            raise PolicyError("JSON Schema needs the package jsonschema-rs: install sealgate[policy]") from error
+            raise EngineMissingError("JSON Schema needs the package jsonschema-rs: install sealgate[policy]") from error
         try:
             schema = json.loads(source, object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sealgate.errors import PolicyInvalidError, SealgateError
 from sealgate.gate import policies
-from sealgate.policy import counting, patterns, reading
+from sealgate.policy import compiling, counting, patterns, reading
 from sealgate.policy.model import Count, Policies, Static
 from sealgate.policy.notes import CODES
 
@@ -75,6 +75,10 @@ def lint(paths: Iterable[str], settings: Settings, *, home: str = policies.HOMES
         seen.add(key)
         found.append((source, loaded))
         remarks += [_note(note, source.file) for note in (*loaded.notes, *_static(loaded))]
+    for (source, _), looked in zip(found, compiling.look([each.rules for _, each in found]), strict=True):
+        place = source.where.removeprefix(f"{source.file}: ")
+        remarks += [_error(error, source.file, place) for error in looked.errors]
+        remarks += [_note(note, source.file) for note in looked.notes]
     everything = Policies(
         tuple(rule for _, loaded in found for rule in loaded.rules),
         tuple(each for _, loaded in found for each in loaded.exemptions),

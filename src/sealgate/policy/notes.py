@@ -19,7 +19,8 @@ CODES: dict[str, str] = {
     "credentials-elsewhere": "a Secret with credentials of registries is not beside the policies: whoever judges asks with their own",
     "rule-ignored": "the rule demands nothing of images; it is not evaluated here",
     "field-idle": "the field is known, and changes nothing about images here; `lint --strict` does not count it",
+    "text-unchecked": "the text of a condition could not be compiled here: if it is broken, images are refused when they are judged",
     "difference": "this is read differently here than by the product; docs/policies.md says how",
 }
-QUIET = frozenset({"field-idle"})
+QUIET = frozenset({"field-idle", "text-unchecked"})
 """Those that weaken nothing: `lint` shows them, and nothing counts them."""

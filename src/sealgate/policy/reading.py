@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from sealgate import limits
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
+from sealgate.policy import compiling
 from sealgate.policy.attestors import Settings
 from sealgate.policy.model import Exemption, Note, Policies, Rule
 
@@ -168,6 +169,10 @@ def load(sources: Iterable[Source], context: Context, *, no_match: NoMatch | Non
                 raise PolicyInvalidError(f"{source.where}: {mirror.mirror} is a mirror of two registries")
         if len(rules) > limits.POLICY_RULES:
             raise PolicyInvalidError(f"more than {limits.POLICY_RULES} rules")
+    [looked] = compiling.look([rules])
+    if looked.errors:
+        raise looked.errors[0]
+    notes += looked.notes
     return Policies(
         tuple(rules), tuple(exemptions), tuple(notes), no_match, context.settings.deny, tuple(mirrors.values())
     )

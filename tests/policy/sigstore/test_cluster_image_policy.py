@@ -145,7 +145,6 @@ def test_attestations_every_one_that_is_named(registry, good, other):
         ('package sigstore\nisCompliant = {"result": true, "error": "", "warning": "w"}', "accepted"),
         ('package sigstore\nisCompliant = {"result": false, "error": "too low"}', "condition-failed"),
         ('package sigstore\nisCompliant = {"result": true, "error": "contradicts"}', "condition-failed"),
-        ("package signature\nallow = true", "condition-error"),
         ("package sigstore\nisCompliant = 1", "condition-failed"),
         ("package sigstore", "condition-failed"),
     ],
@@ -157,6 +156,18 @@ def test_rego_of_an_attestation(registry, good, source, code):
         registry.attest(name, good, "https://example.com/score", {"score": 7})
     wanted = {"name": "s", "predicateType": "https://example.com/score", "policy": {"type": "rego", "data": source}}
     assert codes(one(load(cip(keyed(good, attestations=[wanted]))), registry, f"{name}:1.0")) == [code]
+
+
+def test_rego_that_cannot_be_compiled_is_no_policy(good):
+    wanted = {"name": "s", "predicateType": "https://example.com/score", "policy": {"type": "rego", "data": REGO}}
+    load(cip(keyed(good, attestations=[wanted])))
+    wanted["policy"] = {"type": "rego", "data": "package signature\nallow = true"}
+    error = refused(cip(keyed(good, attestations=[wanted])))
+    assert error.code == "policy-invalid"
+    assert error.message == (
+        "0.yaml: ClusterImagePolicy/cip: spec.authorities[0].attestations[0].policy: its package is not `sigstore`, as"
+        " policy-controller demands"
+    )
 
 
 def test_short_names_of_types_are_deprecated(good):

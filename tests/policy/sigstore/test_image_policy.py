@@ -90,7 +90,7 @@ def test_annotations(registry, good):
         ({"rego": "package signature\nallow { input.predicate.score > 50 }"}, "condition-failed"),
         ({"schema": SCHEMA.replace("NAME", "score")}, "accepted"),
         ({"schema": SCHEMA.replace("NAME", "scores")}, "condition-failed"),
-        ({"cel": "predicate."}, "condition-error"),
+        ({"cel": "predicate.scores > 5"}, "condition-error"),
     ],
 )
 def test_attestations_and_their_conditions(registry, good, condition, code):

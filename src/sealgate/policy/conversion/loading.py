@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sealgate.errors import PolicyInvalidError, PolicyUnsupportedError
-from sealgate.policy import reading
+from sealgate.policy import compiling, reading
 from sealgate.policy.attestors import Settings
 from sealgate.policy.reading import Context, Source
 from sealgate.policy.sigstore import trust
@@ -99,9 +99,10 @@ def check(sources: Iterable[Source], made: Iterable[tuple[Source, Mapping[str, A
     """
     sources = list(sources)
     context = Context(Settings(_root()), _Standing(sources), "kyverno")
-    for source in sources:
-        if reading.is_policy(source):
-            reading.read(source, context)
+    read = [reading.read(source, context) for source in sources if reading.is_policy(source)]
+    for looked in compiling.look([each.rules for each in read if each is not None]):
+        for error in looked.errors:
+            raise error
     for source, document in made:
         try:
             reading.read(Source("", document), context)

@@ -19,7 +19,7 @@ from sealgate.policy.model import Attestor, Count, attestors
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sealgate.conditions.policy import Language
+    from sealgate.conditions.policy import Language, Policy
     from sealgate.policy.fields import Fields
     from sealgate.policy.reading import Context
     from sealgate.policy.sigstore.authority import Authority
@@ -55,6 +55,11 @@ class Matches(NamedTuple):
     def attestors(self) -> tuple[Attestor, ...]:
         """Everybody whom an authority names."""
         return attestors(Count(1, tuple(each.expression for each in self.authorities)))
+
+    @property
+    def texts(self) -> tuple[Policy, ...]:
+        """What is compiled when it is loaded (`compiling`)."""
+        return self.text.policies
 
     def decide(self, verdicts: Mapping[str, Verdict], subject: Mapping[str, Any]) -> tuple[bool, str]:
         """Whether an authority is met, and the text agrees."""
