@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from sealgate.admission import server
 from sealgate.admission.cache import Cache
 from sealgate.admission.cache import Settings as CacheSettings
-from sealgate.admission.issuing import OwnCertificate
+from sealgate.admission.cluster.issuing import OwnCertificate
 from sealgate.admission.journal import Journal
 from sealgate.admission.metrics import Metrics
 from sealgate.admission.registries import Registries, Scopes

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from kubernetes.fake_api_server import FakeApiServer
-from sealgate.admission.cluster import RESOURCES, ClusterPolicies
-from sealgate.admission.standing_cluster import ClusterStanding
+from sealgate.admission.cluster.policies import RESOURCES, ClusterPolicies
+from sealgate.admission.cluster.standing import ClusterStanding
 from sealgate.errors import UnavailableError
 from sealgate.kubernetes.client import Client, Cluster
 from sealgate.policy.attestors import Settings
@@ -145,7 +145,7 @@ def test_a_secret_is_fetched_and_one_that_vanishes_unloads_nothing(fake, start, 
 
 
 def test_X13_the_cluster_is_told_which_policy_cannot_be_read(fake, start, key):
-    from sealgate.admission.reporting import Reporter
+    from sealgate.admission.cluster.reporting import Reporter
 
     events = "/api/v1/events"
     fake.serve(events)

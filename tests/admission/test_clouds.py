@@ -16,7 +16,7 @@ from clouds.fake_clouds import ACCOUNT, ECR, FakeClouds, FakeNetwork, ambient, s
 from kubernetes.fake_api_server import FakeApiServer
 from peers.images import OCI_CONFIG, OCI_MANIFEST, Client, push_image
 from sealgate import limits
-from sealgate.admission.pullsecrets import Scopes
+from sealgate.admission.cluster.pullsecrets import Scopes
 from sealgate.kubernetes.client import Client as ClusterClient
 from sealgate.kubernetes.client import Cluster
 from sealgate.oci.exchange.cache import Exchanger

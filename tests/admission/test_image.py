@@ -11,7 +11,7 @@ import tarfile
 
 import pytest
 
-from sealgate.admission import image
+from sealgate.admission.installation import image
 from sealgate.errors import UsageError
 
 pytestmark = pytest.mark.skipif(

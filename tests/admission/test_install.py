@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sealgate.admission import application, manifests
-from sealgate.admission.manifests import Options
+from sealgate.admission import application
+from sealgate.admission.installation import manifests
+from sealgate.admission.installation.manifests import Options
 from sealgate.cli.__main__ import parser
 from sealgate.errors import UsageError
 

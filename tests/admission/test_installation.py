@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sealgate.admission import definitions, installation, manifests
-from sealgate.admission.manifests import Options
+from sealgate.admission.cluster import definitions
+from sealgate.admission.installation import applying, manifests
+from sealgate.admission.installation.manifests import Options
 from sealgate.errors import ClusterUnavailableError, UsageError
 from sealgate.transport import driver
 
@@ -35,7 +36,7 @@ class Taker:
 
 def install(taker: Taker) -> list[str]:
     said: list[str] = []
-    flow = installation.install(taker, OPTIONS, say=said.append, seconds=0.0)
+    flow = applying.install(taker, OPTIONS, say=said.append, seconds=0.0)
     driver.run(flow, sender=lambda *_: None, seconds=30)
     return said
 
@@ -71,7 +72,7 @@ def test_K23_nothing_is_installed_where_its_own_namespace_could_not_be_left_out(
 
 def test_definitions_alone_are_applied_without_anything_else():
     taker, said = Taker(), []
-    driver.run(installation.define(taker, say=said.append), sender=lambda *_: None, seconds=30)
+    driver.run(applying.define(taker, say=said.append), sender=lambda *_: None, seconds=30)
     assert [name for _, name in taker.applied] == [each["metadata"]["name"] for each in definitions.documents()]
     assert len(said) == 3
 
@@ -87,7 +88,7 @@ def test_what_was_made_in_further_namespaces_goes_too():
 
     def removed(allowed):
         cluster = Cluster()
-        flow = installation.remove(cluster, namespace="sealgate", allowed=allowed)
+        flow = applying.remove(cluster, namespace="sealgate", allowed=allowed)
         said = driver.run(flow, sender=lambda *_: None, seconds=30)
         assert len(said) == len(cluster.gone)
         return cluster.gone

@@ -10,9 +10,10 @@ import pytest
 
 from admission.place import pod
 from kubernetes.fake_api_server import FakeApiServer
-from sealgate.admission import certificates, issuing
+from sealgate.admission import certificates
 from sealgate.admission.certificates import Authority
-from sealgate.admission.issuing import SETTLE_SECONDS, Issuer, Kept, OwnCertificate
+from sealgate.admission.cluster import issuing
+from sealgate.admission.cluster.issuing import SETTLE_SECONDS, Issuer, Kept, OwnCertificate
 from sealgate.errors import ClusterDeniedError
 from sealgate.kubernetes.client import Client, Cluster
 from sealgate.transport import driver

@@ -14,8 +14,8 @@ from bypasses.scene import SIGNATURE, SIMPLE, Signer, b64, compact
 from kubernetes.fake_api_server import FakeApiServer
 from peers.images import OCI_CONFIG, OCI_MANIFEST, Client, Pushed, push_image
 from sealgate.admission.cache import Settings as CacheSettings
-from sealgate.admission.cluster import ClusterPolicies
-from sealgate.admission.pullsecrets import Scopes
+from sealgate.admission.cluster.policies import ClusterPolicies
+from sealgate.admission.cluster.pullsecrets import Scopes
 from sealgate.admission.standing import Loaded
 from sealgate.digest import Digest
 from sealgate.errors import CredentialsUnavailableError
@@ -440,7 +440,7 @@ def test_K16_a_secret_in_a_file_that_vanishes_refuses_whatever_was_found_with_it
 
 @pytest.fixture
 def cluster():
-    from sealgate.admission.standing_cluster import ClusterStanding
+    from sealgate.admission.cluster.standing import ClusterStanding
 
     fake = FakeApiServer()
     for path in ("/api/v1/namespaces", CLUSTER_POLICIES, POLICIES):

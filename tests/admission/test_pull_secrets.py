@@ -8,7 +8,7 @@ import json
 import pytest
 
 from kubernetes.fake_api_server import FakeApiServer
-from sealgate.admission import pullsecrets
+from sealgate.admission.cluster import pullsecrets
 from sealgate.errors import PullSecretError
 from sealgate.kubernetes.client import Client, Cluster
 from sealgate.oci.reference import HUB

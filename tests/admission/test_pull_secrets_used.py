@@ -11,7 +11,7 @@ from admission.test_pull_secrets import ACCOUNTS, SECRETS, auth, secret
 from bypasses.scene import SIGNATURE, SIMPLE, Signer, b64, compact
 from kubernetes.fake_api_server import FakeApiServer
 from peers.images import OCI_CONFIG, OCI_MANIFEST, Client, Pushed, push_image
-from sealgate.admission.pullsecrets import Scopes
+from sealgate.admission.cluster.pullsecrets import Scopes
 from sealgate.kubernetes.client import Client as ClusterClient
 from sealgate.kubernetes.client import Cluster
 from sealgate.oci.credentials import Credentials

@@ -6,8 +6,8 @@ import pytest
 
 from kubernetes.fake_api_server import FakeApiServer
 from sealgate import limits
-from sealgate.admission.cluster import RESOURCES
-from sealgate.admission.reporting import TRIES, Reporter, State
+from sealgate.admission.cluster.policies import RESOURCES
+from sealgate.admission.cluster.reporting import TRIES, Reporter, State
 from sealgate.errors import PolicyInvalidError
 from sealgate.kubernetes.client import Client, Cluster
 from sealgate.transport import driver

@@ -12,7 +12,7 @@ from bypasses.scene import Scene, Signer
 from cluster.place import Cluster, Webhook, definition
 from evil_registry.honest import HonestRegistry
 from evil_registry.server import EvilRegistry
-from sealgate.admission import definitions
+from sealgate.admission.cluster import definitions
 
 _NUMBERS = itertools.count(1)
 

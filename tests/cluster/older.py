@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sealgate.admission import installation, manifests
+from sealgate.admission.installation import applying, manifests
 from sealgate.cli.__main__ import main
 from sealgate.kubernetes.resource import Resource
 
 _budget = manifests._budget
 manifests._budget = lambda options: _budget(options) | {"apiVersion": "policy/v1beta1"}
-installation.RESOURCES["PodDisruptionBudget"] = Resource(
+applying.RESOURCES["PodDisruptionBudget"] = Resource(
     "policy", "v1beta1", "poddisruptionbudgets", "PodDisruptionBudget", namespaced=True
 )
 

@@ -23,8 +23,8 @@ from peers.certificates import Authority
 from peers.clusters import ApiServer
 from peers.programs import Program
 from policy import seed as policy
-from sealgate.admission import manifests
-from sealgate.admission.manifests import Options
+from sealgate.admission.installation import manifests
+from sealgate.admission.installation.manifests import Options
 
 Done = subprocess.CompletedProcess[str]
 OPTIONS = Options(image=f"registry.example/sealgate@sha256:{'a' * 64}")

@@ -6,9 +6,11 @@ import base64
 import json
 import time
 
-from sealgate.admission import certificates, issuing, manifests
-from sealgate.admission.issuing import Issuer
-from sealgate.admission.manifests import Options
+from sealgate.admission import certificates
+from sealgate.admission.cluster import issuing
+from sealgate.admission.cluster.issuing import Issuer
+from sealgate.admission.installation import manifests
+from sealgate.admission.installation.manifests import Options
 from sealgate.kubernetes import kubeconfig
 from sealgate.kubernetes.client import Client
 from sealgate.transport import driver

@@ -9,7 +9,7 @@ import yaml
 
 from cluster.controller import HOOKS, Controller, command, why_nobody_listens
 from cluster.place import OPTIONS, SEED_RULE, Cluster, admitted, refused, seed, until, workload
-from sealgate.admission import installation, manifests
+from sealgate.admission.installation import applying, manifests
 
 INSTALL = ("admission", "install", "--image", OPTIONS.image, "--replicas", "2")
 
@@ -154,9 +154,7 @@ def test_apply_registers_nothing_when_the_replicas_do_not_become_ready(api_serve
     http = HttpClient()
     try:
         with pytest.raises(ClusterUnavailableError) as caught:
-            driver.run(
-                installation.install(client, OPTIONS, say=lambda _: None, seconds=1.0), sender=http.send, seconds=60
-            )
+            driver.run(applying.install(client, OPTIONS, say=lambda _: None, seconds=1.0), sender=http.send, seconds=60)
     finally:
         http.close()
     assert caught.value.code == "cluster-unavailable"

@@ -7,7 +7,7 @@ import json
 
 from bypasses.scene import Signer
 from cluster.place import SEED_RULE, Cluster, admitted, refused, seed, until, workload
-from sealgate.admission import definitions
+from sealgate.admission.cluster import definitions
 
 OWN = {
     "apiVersion": "sealgate.dev/v1alpha1", "kind": "ImagePolicy", "metadata": {"name": "one"},

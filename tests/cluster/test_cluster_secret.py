@@ -12,8 +12,8 @@ import pytest
 
 from cluster.place import until, workload
 from policy.seed import seed
-from sealgate.admission import manifests
-from sealgate.admission.manifests import Options
+from sealgate.admission.installation import manifests
+from sealgate.admission.installation.manifests import Options
 
 PLACE = "secret-served"
 """Not the webhook's own namespace, which the registrations leave out."""

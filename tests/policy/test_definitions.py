@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from policy.test_documented import EXAMPLES, SCHEMA
-from sealgate.admission import definitions
+from sealgate.admission.cluster import definitions
 
 DEFINED = {each["spec"]["names"]["kind"]: each["spec"] for each in definitions.documents()}
 OPEN = {"spec.require": "demands stand in demands, which a structural schema cannot say: any object"}

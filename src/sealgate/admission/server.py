@@ -48,12 +48,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sealgate.admission.cache import Cache
-    from sealgate.admission.issuing import OwnCertificate
+    from sealgate.admission.cluster.issuing import OwnCertificate
+    from sealgate.admission.cluster.standing import ClusterStanding
     from sealgate.admission.journal import Journal
     from sealgate.admission.metrics import Metrics
     from sealgate.admission.registries import Registries
     from sealgate.admission.standing import Standing
-    from sealgate.admission.standing_cluster import ClusterStanding
     from sealgate.admission.webhook import Settings as WebhookSettings
     from sealgate.transport.proxy import Proxies
 

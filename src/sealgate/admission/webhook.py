@@ -24,12 +24,12 @@ from sealgate.policy.evaluate import evaluate
 from sealgate.transport import asynchronous
 
 if TYPE_CHECKING:
+    from sealgate.admission.cluster.standing import ClusterStanding
     from sealgate.admission.journal import Journal
     from sealgate.admission.judging import Shared, SharedJudge
     from sealgate.admission.metrics import Metrics
     from sealgate.admission.review import Review
     from sealgate.admission.standing import Force, Standing
-    from sealgate.admission.standing_cluster import ClusterStanding
     from sealgate.digest import Digest
     from sealgate.policy.evaluate import Placed
     from sealgate.policy.model import Policies

@@ -11,11 +11,11 @@ from sealgate.cli.registries import add_registry_arguments, session
 from sealgate.errors import UsageError
 
 if TYPE_CHECKING:
-    from sealgate.admission.issuing import OwnCertificate
+    from sealgate.admission.cluster.issuing import OwnCertificate
+    from sealgate.admission.cluster.standing import ClusterStanding
     from sealgate.admission.registries import Registries
     from sealgate.admission.server import Parts, Settings
     from sealgate.admission.standing import Loaded
-    from sealgate.admission.standing_cluster import ClusterStanding
     from sealgate.admission.webhook import Own
     from sealgate.cli.context import Context
     from sealgate.oci.host import RegistrySettings
@@ -248,9 +248,9 @@ def _of_cluster(arguments: argparse.Namespace, context: Context, stance: list[st
     """Policies of the cluster, watched."""
     import time
 
-    from sealgate.admission.cluster import ClusterPolicies
-    from sealgate.admission.reporting import Reporter
-    from sealgate.admission.standing_cluster import ClusterStanding
+    from sealgate.admission.cluster.policies import ClusterPolicies
+    from sealgate.admission.cluster.reporting import Reporter
+    from sealgate.admission.cluster.standing import ClusterStanding
     from sealgate.cli.admission_install import cluster_of
     from sealgate.kubernetes.client import Client
     from sealgate.transport.http import HttpClient
@@ -273,8 +273,8 @@ def _own_certificate(arguments: argparse.Namespace, context: Context) -> OwnCert
     """A certificate that is kept in a Secret."""
     import time
 
-    from sealgate.admission import manifests
-    from sealgate.admission.issuing import Issuer, OwnCertificate
+    from sealgate.admission.cluster.issuing import Issuer, OwnCertificate
+    from sealgate.admission.installation import manifests
     from sealgate.cli.admission_install import cluster_of
     from sealgate.kubernetes.client import Client
     from sealgate.transport.http import HttpClient
@@ -311,7 +311,7 @@ def _registries(arguments: argparse.Namespace, context: Context) -> Registries:
     settings = _registry_settings(arguments, context)
     if not arguments.pull_secrets:
         return Registries(settings)
-    from sealgate.admission.pullsecrets import Scopes
+    from sealgate.admission.cluster.pullsecrets import Scopes
     from sealgate.cli.admission_install import cluster_of
     from sealgate.kubernetes.client import Client
 

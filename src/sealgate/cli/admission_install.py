@@ -10,8 +10,8 @@ from sealgate.errors import UsageError
 if TYPE_CHECKING:
     import argparse
 
-    from sealgate.admission.manifests import Options
-    from sealgate.admission.mounts import Files
+    from sealgate.admission.installation.manifests import Options
+    from sealgate.admission.installation.mounts import Files
     from sealgate.cli.context import Context
     from sealgate.kubernetes.client import Cluster
 
@@ -187,16 +187,16 @@ def cluster_of(arguments: argparse.Namespace, context: Context) -> Cluster:
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Print, apply or remove; or write the image."""
     if arguments.action == "image":
-        from sealgate.admission import image
+        from sealgate.admission.installation import image
 
         context.out(image.write(arguments.layout, tag=arguments.tag))
         return 0
-    from sealgate.admission import installation
+    from sealgate.admission.installation import applying
     from sealgate.kubernetes.client import Client
 
     if arguments.action == "uninstall":
         gone = context.run(
-            installation.remove(
+            applying.remove(
                 Client(cluster_of(arguments, context)),
                 namespace=arguments.install_namespace,
                 allowed=arguments.allow_namespace,
@@ -205,20 +205,21 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         for each in gone:
             context.err(f"removed {each}")
         return 0
-    from sealgate.admission import definitions, manifests
+    from sealgate.admission.cluster import definitions
+    from sealgate.admission.installation import manifests
 
     if arguments.definitions:
         if not arguments.apply:
             context.out(_yaml(definitions.documents()), end="")
             return 0
-        context.run(installation.define(Client(cluster_of(arguments, context)), say=context.err))
+        context.run(applying.define(Client(cluster_of(arguments, context)), say=context.err))
         return 0
     options = _options(arguments, context)
     if not arguments.apply:
         context.out(_yaml([*manifests.before(options), *manifests.registration(options)]), end="")
         return 0
     client = Client(cluster_of(arguments, context))
-    context.run(installation.install(client, options, say=context.err))
+    context.run(applying.install(client, options, say=context.err))
     return 0
 
 
@@ -244,7 +245,7 @@ def _serve(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _files(arguments: argparse.Namespace, context: Context) -> Files:
-    from sealgate.admission.mounts import Files
+    from sealgate.admission.installation.mounts import Files
 
     return Files(
         trusted_root=_file("--trusted-root", arguments.trusted_root, context), deny=_file("--deny", arguments.deny, context),
@@ -268,7 +269,7 @@ def _file(option: str, path: str | None, context: Context) -> bytes:
 
 def _options(arguments: argparse.Namespace, context: Context) -> Options:
     from sealgate import limits
-    from sealgate.admission.manifests import Options
+    from sealgate.admission.installation.manifests import Options
     from sealgate.cli.gating import read_file
     from sealgate.oci.exchange import providers
 

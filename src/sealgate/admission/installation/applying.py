@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sealgate.admission import definitions, issuing, manifests
+from sealgate.admission.cluster import definitions, issuing
+from sealgate.admission.installation import manifests
 from sealgate.errors import ClusterUnavailableError, UsageError
 from sealgate.kubernetes.resource import CONFIG_MAP, NAMESPACE, SECRET, SERVICE_ACCOUNT, Resource
 from sealgate.transport import flow
@@ -12,7 +13,7 @@ from sealgate.transport import flow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sealgate.admission.manifests import Options
+    from sealgate.admission.installation.manifests import Options
     from sealgate.kubernetes.client import Client
 
 _RBAC = "rbac.authorization.k8s.io"

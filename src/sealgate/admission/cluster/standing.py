@@ -15,7 +15,7 @@ from sealgate.transport import driver
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sealgate.admission.cluster import ClusterPolicies
+    from sealgate.admission.cluster.policies import ClusterPolicies
     from sealgate.admission.standing import Force
     from sealgate.transport.driver import Sender
 

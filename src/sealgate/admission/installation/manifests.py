@@ -13,8 +13,9 @@ import base64
 import re
 from typing import Any, NamedTuple
 
-from sealgate.admission import definitions, mounts
-from sealgate.admission.mounts import Files
+from sealgate.admission.cluster import definitions
+from sealgate.admission.installation import mounts
+from sealgate.admission.installation.mounts import Files
 from sealgate.errors import SealgateError, UsageError
 from sealgate.oci import reference
 

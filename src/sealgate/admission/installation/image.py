@@ -141,7 +141,9 @@ def _tree(folder: str, at: str) -> dict[str, str]:
 
 def _packages() -> Iterator[tuple[str, str]]:
     """The files of Sealgate and of everything that it declares, by their place in site-packages."""
-    home = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    import sealgate
+
+    home = os.path.dirname(os.path.realpath(sealgate.__file__))
     yield from _tree(home, _DISTRIBUTION).items()
     todo: list[tuple[str, tuple[str, ...]]] = [(_DISTRIBUTION, _EXTRAS)]
     seen: set[tuple[str, tuple[str, ...]]] = set()

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits
-from sealgate.admission.reporting import State
+from sealgate.admission.cluster.reporting import State
 from sealgate.admission.standing import Force
 from sealgate.errors import ClusterDeniedError, ClusterMissingError, PolicyInvalidError, SealgateError
 from sealgate.evidence import base64
@@ -31,7 +31,7 @@ from sealgate.policy.reading import AbsentError, Context, Loaded, Source, Unsett
 from sealgate.transport import flow
 
 if TYPE_CHECKING:
-    from sealgate.admission.reporting import Reporter
+    from sealgate.admission.cluster.reporting import Reporter
     from sealgate.kubernetes.client import Client
     from sealgate.policy.attestors import Settings
     from sealgate.policy.model import NoMatch

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sealgate import limits
-from sealgate.admission.definitions import GROUP
+from sealgate.admission.cluster.definitions import GROUP
 from sealgate.errors import ClusterConflictError, SealgateError
 from sealgate.kubernetes.resource import EVENT, version_of
 from sealgate.transport import flow

@@ -1,0 +1,1 @@
+"""What the webhook has from its cluster, and tells it."""
