@@ -27,12 +27,13 @@ def check(address: str, rule: Addresses, host: str) -> None:
             f"{host} leads to {address}, which is not a public address",
             hint="a public registry must not send its clients inward; nothing was sent there",
         )
-    if rule == "not-local" and (found.is_loopback or found.is_unspecified):
+    meant = (found, *_carried(found))
+    if rule == "not-local" and any(each.is_loopback or each.is_unspecified for each in meant):
         raise AddressError(
             f"{host} leads to {address}, which is this machine itself",
             hint="who asks from elsewhere must not reach it; nothing was sent there",
         )
-    if found.is_link_local or str(found) in _METADATA:
+    if any(each.is_link_local or str(each) in _METADATA for each in meant):
         raise AddressError(
             f"{host} leads to {address}, where only a machine's own services answer",
             hint="a registry must not send its clients there; nothing was sent",
@@ -116,6 +117,18 @@ def _parse(address: str) -> IPv4Address | IPv6Address | None:
             return ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         return found.ipv4_mapped or found.sixtofour or found
     return found
+
+
+def _carried(found: IPv4Address | IPv6Address) -> tuple[IPv4Address, ...]:
+    """The IPv4 address at the end of an address that is not public itself, but may be translated: IPv4-compatible (RFC 4291,
+    section 2.5.5.1) and local-use NAT64 (RFC 8215).
+    """
+    import ipaddress
+
+    number = int(found)
+    if found.version == 6 and (1 < number < 1 << 32 or number >> 80 == 0x64FF9B0001):
+        return (ipaddress.IPv4Address(number & 0xFFFFFFFF),)
+    return ()
 
 
 def _is_public(found: IPv4Address | IPv6Address) -> bool:
