@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from admission.place import by_key
 from policy import scene as own
 from policy.kyverno import scene as kyverno
+from policy.remembering import Remembering
 from policy.scene import NOW, Registry
 from sealgate import limits
 from sealgate.admission import cache as caches
@@ -53,7 +54,7 @@ DAY = 86_400
 
 
 class Kept:
-    """The webhook's cache as a `judging.Memory`."""
+    """The webhook's cache as the memory of a `Remembering`."""
 
     def __init__(self, **settings):
         self.cache = caches.Cache(caches.Settings(**settings))
@@ -68,7 +69,7 @@ class Kept:
 def codes(policies, registry, image, now, memory=None):
     """The codes of the rulings on an image at a time."""
     workload = own.workload(images=(image,))
-    judge = StoreJudge(registry, memory=memory)
+    judge = StoreJudge(registry) if memory is None else Remembering(StoreJudge(registry), memory)
     flow = evaluate(Index(policies), workload, [Placed(image, "containers[0].image")], judge, clock=lambda: now)
     [found] = driver.run(flow, sender=lambda *_: pytest.fail("nothing is asked over the network")).images
     return [ruling.code for ruling in found.rulings]
@@ -389,7 +390,7 @@ def test_P08_P13_exceptions_and_grace_end_at_their_second_though_verdicts_are_ke
     for now, severity in ((NOW + 61, "deny"), (NOW + 59.75, "warn"), (NOW + 60, "deny"), (NOW + 61, "deny")):
         flow = evaluate(
             Index(policies), own.workload(images=(name,)), [Placed(name, "containers[0].image")],
-            StoreJudge(registry, memory=memory), clock=lambda now=now: now,
+            Remembering(StoreJudge(registry), memory), clock=lambda now=now: now,
         )  # fmt: skip
         [found] = driver.run(flow, sender=lambda *_: pytest.fail("nothing is asked over the network")).images
         assert found.severity == severity
@@ -441,7 +442,7 @@ def test_P13_C06_a_certificate_that_must_be_valid_now_is_believed_until_its_last
     memory = Kept(accepted_seconds=10 * DAY, refused_seconds=10 * DAY)
 
     def said(now, memory=None):
-        judge = StoreJudge(registry, memory=memory)
+        judge = StoreJudge(registry) if memory is None else Remembering(StoreJudge(registry), memory)
         digest = driver.run(judge.resolve(reference), sender=lambda *_: pytest.fail("nothing is asked"))
         [verdict] = driver.run(
             judge.verdicts(reference, digest, [attestor], now=now), sender=lambda *_: pytest.fail("nothing is asked")

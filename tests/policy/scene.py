@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from policy.remembering import Remembering
 from sealgate import blocking
 from sealgate.digest import Digest
 from sealgate.errors import PolicyInvalidError, UnavailableError
@@ -247,7 +248,8 @@ def decide(
     found = more.pop("workload", None) or workload(kind, images=images, **more)
     if placed is None:
         placed = [Placed(image, f"containers[{index}].image") for index, image in enumerate(images)]
-    flow = evaluate(Index(policies), found, placed, StoreJudge(registry, memory=memory), clock=lambda: now)
+    judge = StoreJudge(registry) if memory is None else Remembering(StoreJudge(registry), memory)
+    flow = evaluate(Index(policies), found, placed, judge, clock=lambda: now)
 
     def sender(*_: object) -> None:
         raise AssertionError("nothing is asked over the network")

@@ -36,16 +36,6 @@ class Stores(Protocol):
         """The store of a reference's repository. Raises `SealgateError` for one that may not be asked."""
 
 
-class Memory(Protocol):
-    """What verdicts are remembered beyond a run. Keyed by everything that decides a verdict (P13)."""
-
-    def recall(self, reference: Reference, digest: Digest, attestor: Attestor, now: float) -> Verdict | None:
-        """A verdict that still holds."""
-
-    def remember(self, reference: Reference, digest: Digest, attestor: Attestor, now: float, verdict: Verdict) -> None:
-        """Keep it as long as nothing that decides it can have changed: no longer than its findings say (`Finding.until`)."""
-
-
 class _Place(NamedTuple):
     """One look at evidence."""
 
@@ -57,9 +47,8 @@ class _Place(NamedTuple):
 class StoreJudge:
     """See the module."""
 
-    def __init__(self, stores: Stores, *, memory: Memory | None = None) -> None:
+    def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._memory = memory
         self._digests: dict[Reference, flow.Once[Digest]] = {}
         self._contents: dict[tuple[str, Digest], flow.Once[Content]] = {}
         self._found: dict[tuple[_Place, frozenset[str]], flow.Once[attachments.Found]] = {}
@@ -67,7 +56,7 @@ class StoreJudge:
         """By the scope of the credentials."""
 
     def under(self, keyring: PullSecrets, /) -> StoreJudge:
-        """The judge that asks with these credentials first, and remembers nothing. Layouts know no credentials."""
+        """The judge that asks with these credentials first. Layouts know no credentials."""
         found = self._under.get(keyring.scope)
         if found is None:
             change = getattr(self._stores, "under", None)
@@ -110,31 +99,18 @@ class StoreJudge:
         self, reference: Reference, digest: Digest, attestors: Sequence[Attestor], *, now: float
     ) -> list[Verdict]:
         """The verdict of each attestor, in their order. Never raises a `SealgateError`: it is in the verdict."""
-        recalled = [
-            self._memory.recall(reference, digest, each, now) if self._memory is not None else None
-            for each in attestors
-        ]
-        missing = [each for each, verdict in zip(attestors, recalled, strict=True) if verdict is None]
-        if not missing:
-            return [verdict for verdict in recalled if verdict is not None]
+        if not attestors:
+            return []
         existing = await flow.spawn(self._exists(reference, digest))
         kinds: dict[_Place, set[str]] = {}
-        for each in missing:
+        for each in attestors:
             kinds.setdefault(self._place(reference, digest, each), set()).add(_suffix(each.wanted))
-        judged = iter(await flow.gather([self._judge(reference, digest, each, kinds, now) for each in missing]))
+        found = await flow.gather([self._judge(reference, digest, each, kinds, now) for each in attestors])
         missed = await existing.wait()
-        found: list[Verdict] = []
-        for attestor, known in zip(attestors, recalled, strict=True):
-            if known is not None:
-                found.append(known)
-                continue
-            verdict = next(judged)
-            if missed is not None:  # that there is no such image comes first
-                verdict = verdicts.from_error(str(reference), reference.name, missed, verdict.requirement)
-            if self._memory is not None:
-                self._memory.remember(reference, digest, attestor, now, verdict)
-            found.append(verdict)
-        return found
+        if missed is None:
+            return found
+        # That there is no such image comes first.
+        return [verdicts.from_error(str(reference), reference.name, missed, verdict.requirement) for verdict in found]
 
     async def _exists(self, reference: Reference, digest: Digest) -> SealgateError | None:
         if reference.digest is None:
