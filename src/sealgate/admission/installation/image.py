@@ -141,9 +141,7 @@ def _tree(folder: str, at: str) -> dict[str, str]:
 
 def _packages() -> Iterator[tuple[str, str]]:
     """The files of Sealgate and of everything that it declares, by their place in site-packages."""
-    import sealgate
-
-    home = os.path.dirname(os.path.realpath(sealgate.__file__))
+    home = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
     yield from _tree(home, _DISTRIBUTION).items()
     todo: list[tuple[str, tuple[str, ...]]] = [(_DISTRIBUTION, _EXTRAS)]
     seen: set[tuple[str, tuple[str, ...]]] = set()
