@@ -54,7 +54,7 @@ IDENTITY_BYTES = 4096
 SCTS = 16
 """Signed certificate timestamps of one certificate."""
 REGEXP_BYTES = 4096
-"""One regular expression for identities."""
+"""One regular expression of somebody else: for identities, in policies."""
 REGEXP_MEMORY = 1024 * 1024
 """What RE2 may take for one: its program and its cache."""
 LOG_BODY_BYTES = 256 * 1024
@@ -180,8 +180,6 @@ POLICY_RULES = 10_000
 PATTERN_CHARS = 512
 PATTERN_SET_BYTES = 64 * 1024 * 1024
 """Memory for all patterns of image names together (RE2)."""
-POLICY_REGEXP_BYTES = 4096
-POLICY_REGEXP_MEMORY = 1024 * 1024
 POLICY_EXPRESSION_CHARS = 4096
 POLICY_STEPS = 200_000
 """Of one expression: nodes that are visited, and parts of values that are made."""

@@ -8,9 +8,10 @@ import pytest
 
 from admission.place import by_key, pod, recorded, rule
 from admission.test_pull_secrets import ACCOUNTS, SECRETS, auth, secret
-from bypasses.scene import SIGNATURE, SIMPLE, Signer, b64, compact
+from bypasses.scene import Signer, compact
 from kubernetes.fake_api_server import FakeApiServer
-from peers.images import OCI_CONFIG, OCI_MANIFEST, Client, Pushed, push_image
+from peers.handmade import attach_legacy
+from peers.images import Pushed, push_image
 from sealgate.admission.cluster.pullsecrets import Scopes
 from sealgate.kubernetes.client import Client as ClusterClient
 from sealgate.kubernetes.client import Cluster
@@ -41,15 +42,8 @@ def host(start_registry) -> str:
 def image(host, signer) -> Pushed:
     """A signed image that nobody sees without the password."""
     found = push_image(host, "team/app", auth=USER)
-    client = Client(host, auth=USER)
     payload = compact(signer.payload(found.digest))
-    layer = {
-        "mediaType": SIMPLE, "size": len(payload), "digest": client.put_blob("team/app", payload),
-        "annotations": {SIGNATURE: b64(signer.sign(payload))},
-    }  # fmt: skip
-    config = {"mediaType": OCI_CONFIG, "size": 2, "digest": client.put_blob("team/app", b"{}")}
-    manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [layer]}
-    client.put_manifest("team/app", found.digest.replace(":", "-") + ".sig", compact(manifest), OCI_MANIFEST)
+    attach_legacy(found, payload, signer.sign(payload), auth=USER)
     return found
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bypasses.scene import SIGNATURE, SIMPLE, Signer, b64, compact
-from peers.images import OCI_CONFIG, OCI_MANIFEST, Client, push_image
+from bypasses.scene import Signer, compact
+from peers.handmade import attach_legacy
+from peers.images import push_image
 
 TOKEN = "gh-secret-token"
 USER = ("sealgate", TOKEN)
@@ -25,15 +26,8 @@ def host(start_registry) -> str:
 def image(host, signer) -> str:
     """A signed image at what passes for ghcr.io."""
     found = push_image(host, "team/app", auth=USER)
-    client = Client(host, auth=USER)
     payload = compact(signer.payload(found.digest))
-    layer = {
-        "mediaType": SIMPLE, "size": len(payload), "digest": client.put_blob("team/app", payload),
-        "annotations": {SIGNATURE: b64(signer.sign(payload))},
-    }  # fmt: skip
-    config = {"mediaType": OCI_CONFIG, "size": 2, "digest": client.put_blob("team/app", b"{}")}
-    manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [layer]}
-    client.put_manifest("team/app", found.digest.replace(":", "-") + ".sig", compact(manifest), OCI_MANIFEST)
+    attach_legacy(found, payload, signer.sign(payload), auth=USER)
     return f"ghcr.io/team/app@{found.digest}"
 
 

@@ -67,9 +67,10 @@ def attach_legacy(
     config: bytes = b"{}",
     config_type: str = OCI_CONFIG,
     annotations: dict | None = None,
+    auth: tuple[str, str] | None = None,
 ) -> None:
     """Put a `.sig` manifest with one layer on the image's tag."""
-    client = Client(image.host)
+    client = Client(image.host, auth=auth)
     text = signature if isinstance(signature, str) else base64.b64encode(signature).decode()
     layer = {
         "mediaType": layer_type,

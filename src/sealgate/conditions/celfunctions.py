@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from sealgate import limits, pairing
+from sealgate import limits, pairing, regexp
 from sealgate.conditions import cellists, celvalues
 
 _SECOND = datetime.timedelta(seconds=1)
@@ -284,15 +284,7 @@ def _parse_yaml(library: str, value: object) -> Any:
 
 def _find(value: str, pattern: str) -> list[str]:
     """RE2, as Go's: linear."""
-    import re2
-
-    options = re2.Options()
-    options.max_mem = limits.POLICY_REGEXP_MEMORY
-    options.log_errors = False
-    try:
-        return [found.group(0) for found in re2.compile(pattern, options).finditer(value)]
-    except re2.error as error:
-        raise ValueError("the pattern is no regular expression") from error
+    return [found.group(0) for found in regexp.compiled(pattern).finditer(value)]
 
 
 def _compress(value: object) -> bytearray:

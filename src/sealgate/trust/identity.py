@@ -10,7 +10,6 @@ So a name that is asked for implies its kind.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -237,23 +236,15 @@ class IdentityPattern(NamedTuple):
         return f"{who} (issuer: {issuer}{more})"
 
 
-@functools.lru_cache(maxsize=256)
-def _compiled(regexp: str) -> Any:
-    """RE2: Go's syntax, as in cosign, in linear time. Raises `UsageError`."""
-    import re2
+def _compiled(expression: str) -> Any:
+    """RE2, as in cosign. Raises `UsageError`."""
+    from sealgate import regexp
 
-    if len(regexp.encode("utf-8", "replace")) > limits.REGEXP_BYTES:
-        raise UsageError(f"a regular expression for identities is longer than {limits.REGEXP_BYTES} bytes")
-    options = re2.Options()
-    options.max_mem = limits.REGEXP_MEMORY
-    options.log_errors = False
     try:
-        return re2.compile(regexp, options)
-    except (re2.error, UnicodeEncodeError) as error:
-        said = error.args[0] if error.args else ""
-        reason = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        return regexp.compiled(expression)
+    except ValueError as error:
         raise UsageError(
-            f"{regexp[:200]!r} is not a regular expression: {reason[:200]}",
+            f"{expression[:200]!r} is not a regular expression for identities: {error}",
             hint="the syntax is RE2's, as in Go and cosign",
         ) from None
 

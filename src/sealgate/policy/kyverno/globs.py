@@ -6,11 +6,10 @@ one, whoever wrote it.
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import Any
 
-from sealgate import limits
+from sealgate import regexp as regexps
 from sealgate.errors import PolicyInvalidError
 
 
@@ -38,19 +37,11 @@ def any_matches(patterns: tuple[str, ...], text: str) -> bool:
     return any(matches(pattern, text) for pattern in patterns)
 
 
-@functools.lru_cache(maxsize=1024)
 def compiled(expression: str) -> Any:
-    """A regular expression of somebody else. RE2: Go's syntax, linear time. Raises `PolicyInvalidError`."""
-    import re2
-
-    if len(expression.encode("utf-8", "replace")) > limits.POLICY_REGEXP_BYTES:
-        raise PolicyInvalidError(f"a pattern is longer than {limits.POLICY_REGEXP_BYTES} bytes")
-    options = re2.Options()
-    options.max_mem = limits.POLICY_REGEXP_MEMORY
-    options.log_errors = False
+    """A regular expression of somebody else. Raises `PolicyInvalidError`."""
     try:
-        return re2.compile(expression, options)
-    except (re2.error, UnicodeEncodeError) as error:
+        return regexps.compiled(expression)
+    except ValueError as error:
         raise PolicyInvalidError(
-            f"{expression[:200]!r} is not a regular expression", hint="the syntax is RE2's, as in Go"
+            f"{expression[:200]!r} is not a regular expression: {error}", hint="the syntax is RE2's, as in Go"
         ) from error
