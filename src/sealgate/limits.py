@@ -247,6 +247,8 @@ CLUSTER_PAGES = 200
 CLUSTER_OBJECTS = 20_000
 """Objects of one kind that are remembered."""
 CLUSTER_VALUES = 2_000_000
+STALE_SECONDS = 60.0
+"""After which what cannot be watched any more is reported: what is in force of it may be old."""
 WATCH_SECONDS = 20
 """How long one watch goes on: less than `READ_SECONDS`, since nothing may come meanwhile."""
 WATCH_BYTES = 256 * 1024 * 1024

@@ -72,6 +72,8 @@ def run(
                     )
             except OSError as failure:
                 raise error(f"{words[0]} cannot be run: {failure.strerror}") from failure
+            except ValueError as failure:  # a NUL in a word or a variable, `=` in a variable's name
+                raise error(f"{words[0]!a} cannot be run: its words or variables cannot be passed") from failure
             try:
                 if file_bytes is not None:
                     _bound_files(process.pid, file_bytes)

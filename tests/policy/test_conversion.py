@@ -571,3 +571,10 @@ def test_whatever_is_converted_decides_alike(registry, keys, demand, to):
         return
     assert outcomes(made, registry, kinds=("Pod",)) == before
     assert outcomes(convert(*made).documents, registry, kinds=("Pod",)) == before
+
+
+def test_C04_regular_expressions_are_anchored_where_others_match_anywhere():
+    identity = {"issuer": "https://accounts.example.com", "subjectRegExp": "me@x"}
+    [document] = convert(own({"signature": {"identity": identity}}), to="sigstore").documents
+    [authority] = document["spec"]["authorities"]
+    assert authority["keyless"]["identities"] == [identity | {"subjectRegExp": "^(?:me@x)$"}]

@@ -100,3 +100,16 @@ def test_what_is_no_archive(published, alter):
         target(alter(raw), published)
     assert found.value.code == "trust-update-invalid"
     assert target(raw, published) == CONTENT
+
+
+def test_U06_a_file_is_not_larger_than_the_archive(published):
+    """Sparse members and sizes that are none: what is not in the archive is never written out."""
+    for headers in ({"GNU.sparse.map": "0,0", "GNU.sparse.size": str(1 << 40)}, {"size": "9" * 23}):
+        raw = io.BytesIO()
+        with tarfile.open(fileobj=raw, mode="w:gz", format=tarfile.PAX_FORMAT) as made:
+            big = tarfile.TarInfo("x")
+            big.pax_headers = headers
+            made.addfile(big, io.BytesIO())
+        with pytest.raises(TrustUpdateError, match="no gzipped tar"):
+            target(raw.getvalue(), published)
+    assert target(packed(published.files, members=[member("x")]), published) == CONTENT

@@ -56,3 +56,23 @@ def test_a_doubled_dollar_is_one():
 @pytest.mark.parametrize("text", ["kind: Pod\nservices: {}", "apiVersion: v1\nservices: {}", "a: 1", "[]", "x"])
 def test_other_documents_are_none(text):
     assert not compose.is_compose(yaml.safe_load(text))
+
+
+def test_images_that_are_mounted_are_images():
+    found = read("""
+services:
+  web:
+    image: nginx:1
+    volumes: [data:/var, {type: image, source: "evil.example/x:1", target: /m}, {type: bind, source: /a, target: /b}]
+""")
+    assert [(each.image, each.where, each.pointer) for each in found.images] == [
+        ("nginx:1", "services.web.image", "/services/web/image"),
+        ("evil.example/x:1", "services.web.volumes[1].source", "/services/web/volumes/1/source"),
+    ]
+
+
+@pytest.mark.parametrize("mount", ["{type: image}", "{type: image, source: '${X}'}", "{type: '${T}', source: x}"])
+def test_mounts_that_are_only_known_where_compose_runs_are_refused(mount):
+    read("services: {web: {image: x, volumes: [{type: bind, source: x, target: /m}]}}")
+    with pytest.raises(WorkloadInvalidError, match=r"volumes\[0\]"):
+        read(f"services: {{web: {{image: x, volumes: [{mount}]}}}}")

@@ -85,15 +85,15 @@ def load(context: ssl.SSLContext, pair: Pair) -> float:
         found = x509.load_pem_x509_certificate(pair.chain)
     except ValueError as error:
         raise KeyMaterialError("the serving certificate is no certificate in PEM") from error
-    with _one_file(pair) as path:
-        try:
+    try:
+        with _one_file(pair) as path:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path, password=_no_password)
             context.load_cert_chain(path, password=_no_password)
-        except (OSError, ValueError) as error:
-            raise KeyMaterialError(
-                f"the serving certificate and its key cannot be used: {_reason(error)}",
-                hint="do they belong together, and is the key not encrypted?",
-            ) from error
+    except (OSError, ValueError) as error:
+        raise KeyMaterialError(
+            f"the serving certificate and its key cannot be used: {_reason(error)}",
+            hint="do they belong together, and is the key not encrypted?",
+        ) from error
     return found.not_valid_after_utc.timestamp()
 
 

@@ -147,9 +147,9 @@ class Shared:
     async def _resolve(
         self, scope: Scope, reference: Reference, where: tuple[str, str], work: _Work, future: asyncio.Future[Any]
     ) -> None:
-        stores = self.registries.begin(scope, (reference.registry,))
         outcome: Any = _stopped()
         try:
+            stores = self.registries.begin(scope, (reference.registry,))
             outcome = await self._run(work, stores, StoreJudge(stores).resolve(reference))
             if work.keeps:
                 self.cache.remember_tag(scope.name, reference, outcome, self.clock())
@@ -189,12 +189,12 @@ class Shared:
         self, scope: Scope, reference: Reference, digest: Digest, wanted: Sequence[tuple[Key, Attestor]], work: _Work,
         futures: Sequence[asyncio.Future[Any]],
     ) -> None:  # fmt: skip
-        asked = [attestor for _, attestor in wanted]
-        hosts = {reference.registry}
-        hosts |= {parse_repository(each.repository).registry for each in asked if each.repository is not None}
-        stores = self.registries.begin(scope, tuple(hosts))
         outcomes: list[Any] = [_stopped()] * len(wanted)
         try:
+            asked = [attestor for _, attestor in wanted]
+            hosts = {reference.registry}
+            hosts |= {parse_repository(each.repository).registry for each in asked if each.repository is not None}
+            stores = self.registries.begin(scope, tuple(hosts))
             outcomes = list(
                 await self._run(work, stores, StoreJudge(stores).verdicts(reference, digest, asked, now=work.now))
             )

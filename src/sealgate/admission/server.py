@@ -323,16 +323,17 @@ class _Server(uvicorn.Server):
         """Take over what changed on the disk."""
         parts = self._parts
         try:
-            changed = await self.loop.run_in_executor(None, parts.standing.renew)
+            if await self.loop.run_in_executor(None, parts.standing.renew):
+                self._tell_policies()
+                self._tell_credentials()
         except Exception as error:  # noqa: BLE001 - a fault here must not end the watch
             parts.journal.say("fault", level="error", error=type(error).__name__)
-            changed = False
-        if changed:
-            self._tell_policies()
-            self._tell_credentials()
-        if certificates_too and self._context is not None:
-            self._renew_certificate()
-            self._tell_ending()
+        try:
+            if certificates_too and self._context is not None:
+                self._renew_certificate()
+                self._tell_ending()
+        except Exception as error:  # noqa: BLE001 - as above
+            parts.journal.say("fault", level="error", error=type(error).__name__)
 
     def _tell_policies(self) -> None:
         parts = self._parts

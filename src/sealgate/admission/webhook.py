@@ -114,7 +114,9 @@ class Webhook:
             review = reviews.read(raw)
         except SealgateError as error:
             return self._malformed(raw, path, error, begun)
-        if self.reviews > limits.REVIEWS:
+        if (
+            self.reviews > limits.REVIEWS and review.workload.operation != "DELETE"
+        ):  # to block that would lock the cluster
             answer = answers.refused(review.uid, "overloaded", f"more than {limits.REVIEWS} reviews are being answered")
             decision = None
         elif review.workload.namespace in self._settings.exempt and review.workload.namespace:

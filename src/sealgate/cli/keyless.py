@@ -175,10 +175,11 @@ async def load_authors(
     if is_keyless(arguments):
         witnesses.check_time(bundle=formats.bundle, legacy=formats.legacy)
     root = await _root(arguments, context, public=public)
+    own = [await _own(arguments, context, witnesses, root, now)] if arguments.certificate else []
     if logs and (arguments.rekor_url or arguments.use_signing_config is False):  # where cosign asks too
         _consent(arguments, context, [str(log.service.url) for log in logs])
-    if arguments.certificate:
-        return [await _own(arguments, context, witnesses, root, now)]
+    if own:
+        return own
     signers = await load_signers(arguments, context)
     if not is_keyless(arguments) and not logs and not witnesses.timestamp_authorities:
         return [Author(signer) for signer in signers]
@@ -204,6 +205,11 @@ async def _own(
         raise UsageError(
             "the trust root has logs, and no log is written to: who believes in it asks for an entry",
             hint="--signing-config FILE or --rekor-url URL; or --tlog-upload=false, and they must not ask",
+        )
+    if root is None and arguments.certificate_chain and (witnesses.all_logs or witnesses.timestamp_authorities):
+        raise UsageError(
+            "logs or timestamp authorities are to be asked, and nothing says which of them are believed",
+            hint="--trusted-root FILE",
         )
     [signer] = await load_signers(arguments, context)
     chain = _read(arguments.certificate_chain) if arguments.certificate_chain else None

@@ -33,6 +33,8 @@ def _read(stream: BinaryIO) -> Any:
 
 def _prepare(kept: list[Evaluate], language: str, source: str, path: str) -> None:
     """Read a policy; how it is evaluated goes to `kept`. Raises `PolicyError`."""
+    from sealgate.conditions.result import PolicyError
+
     if language == "rego":
         from sealgate.conditions.rego import Module
 
@@ -53,12 +55,16 @@ def _prepare(kept: list[Evaluate], language: str, source: str, path: str) -> Non
         from sealgate.conditions.cue import Vet
 
         kept.append(Vet(source, path).evaluate)
+    else:  # one that says nothing would agree with everything
+        raise PolicyError(f"there is no language {language[:40]!r}")
 
 
 def _compile(language: str, source: str, path: str) -> list[str]:
     """What is wrong with a text (`Fault`, or `""`), and why."""
     from sealgate.conditions.result import PolicyError
 
+    if not language:  # whether it answers
+        return ["", ""]
     try:
         if language == "cue":
             from sealgate.conditions.cue import Vet

@@ -107,9 +107,9 @@ class Compliance(Module):
         if not isinstance(said, dict):
             return super()._answer(said)
         why = said.get("error")
-        if said.get("result") is True and (why is None or why == ""):
-            return None
-        return why if isinstance(why, str) and why else super()._answer(said.get("result"))
+        if why is None or why == "":
+            return super()._answer(said.get("result"))
+        return why if isinstance(why, str) else f"{self.rule} has an error that is no text"
 
 
 def _message(error: str, source: str) -> str:

@@ -55,7 +55,7 @@ def namespaces(sources: Iterable[Source]) -> dict[str, dict[str, str]]:
         if source.kind == "Namespace" and not source.group:
             metadata = source.document.get("metadata")
             labels = _map_of(metadata.get("labels") or {}, source, "labels") if isinstance(metadata, Mapping) else {}
-            found[source.name] = {"kubernetes.io/metadata.name": source.name, **labels}
+            found[source.name] = {**labels, "kubernetes.io/metadata.name": source.name}
     return found
 
 

@@ -216,7 +216,10 @@ class _Reader:
         ):
             raise self.wrong("user: exec names no command and arguments")
         added = {}
-        for each in plugin.get("env") or []:
+        variables = plugin.get("env") or []
+        if not isinstance(variables, list):
+            raise self.wrong("user: exec: env is no list of names and values")
+        for each in variables:
             if (
                 not isinstance(each, dict)
                 or not isinstance(each.get("name"), str)

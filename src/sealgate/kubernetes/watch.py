@@ -3,7 +3,7 @@
 A list, then watches from its version on. A watch ends after some seconds by itself and goes on where it was; bookmarks keep
 that place recent. When the server no longer knows the place (410 Gone, as an answer or as an event), everything is listed anew
 and what is missing has been deleted. A server that cannot be asked leaves what is known as it is, and is asked again after a
-growing pause; `Informer.stale_seconds` says how old that knowledge is.
+growing pause; `Informer.since` says how old that knowledge is.
 
 Sources: Kubernetes, "API Concepts", efficient detection of changes, watch bookmarks, 410 Gone responses.
 """

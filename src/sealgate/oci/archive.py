@@ -193,7 +193,7 @@ class _ArchiveFiles(Files):
 
         count = 0
         stream = _Bounded(self._raw(), os.fstat(self._archive.fileno()).st_size if self._compressed else None)
-        with _broken(self.path), tarfile.open(fileobj=stream, mode="r|", tarinfo=_tar_info()) as tar:  # type: ignore[call-overload]
+        with _broken(self.path), tarfile.open(fileobj=stream, mode="r|", tarinfo=tar_info()) as tar:  # type: ignore[call-overload]
             while (info := tar.next()) is not None:
                 count += 1
                 if count > limits.LAYOUT_ENTRIES:
@@ -326,7 +326,7 @@ def _broken(path: str) -> Iterator[None]:
 
     try:
         yield
-    except (tarfile.TarError, EOFError, zlib.error, ValueError, RecursionError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, ValueError, RecursionError, OverflowError) as error:
         raise LayoutInvalidError(f"archive {path} is not a whole tar file: {str(error)[:100]}") from error
     except OSError as error:  # gzip.BadGzipFile among them
         raise LayoutInvalidError(f"archive {path} cannot be read: {str(error)[:100]}") from error
@@ -351,8 +351,8 @@ class _Bounded:
         return data
 
 
-def _tar_info() -> type[tarfile.TarInfo]:
-    """A member whose extended headers are bounded before tarfile reads them into memory."""
+def tar_info() -> type[tarfile.TarInfo]:
+    """Members whose extended headers are bounded before tarfile reads them into memory; sparse ones are refused (`ReadError`)."""
     import tarfile
 
     class Info(tarfile.TarInfo):

@@ -200,7 +200,7 @@ async def _image(
     asked = [rule for rule, exemption in held if exemption is None]
     unmatched = _unmatched(index, workload.namespace, rules, skipped)
     rulings += unmatched
-    named = {"image": placed.image, "reference": str(reference), "digest": reference.digest}
+    named = {"image": placed.image, "reference": str(reference), "origin": str(judged), "digest": reference.digest}
     lost = [(rule, why) for rule in asked if (why := counting.hopeless(rule.demand, named)) is not None]
     if lost:  # by its name alone: a registry that a policy forbids is not asked for anything
         rulings += [_told(why, rule, workload) for rule, why in lost]
@@ -220,8 +220,7 @@ async def _image(
         ]
         asked = [rule for rule in asked if asking.problem(rule) is None]
         if not asked:
-            base = base._replace(rulings=tuple(rulings))
-            return await _denied(index, base, reference, judge) if reference.digest is not None else base
+            return await _undenied(index, base._replace(rulings=tuple(rulings)), reference, judge, unread[0][1])
         resolve = functools.partial(asking.resolve, judge, asked)
     try:
         digest = reference.digest or await resolve(reference)  # (4)
@@ -232,7 +231,7 @@ async def _image(
         jointly += [
             _Question(rule, rule.demand, {}, None, judged=False) for rule in asked if models.is_joint(rule.demand)
         ]
-        return base._replace(rulings=tuple(rulings))
+        return await _undenied(index, base._replace(rulings=tuple(rulings)), reference, judge, error)
     if (reason := index.policies.deny.digest(digest)) is not None:
         jointly += [
             _Question(rule, rule.demand, {}, None, judged=False) for rule in asked if models.is_joint(rule.demand)
@@ -242,6 +241,7 @@ async def _image(
     subject: dict[str, object] = {
         "image": placed.image,
         "reference": str(reference),
+        "origin": str(judged),
         "digest": str(digest),
         "where": placed.where,
     }
@@ -284,6 +284,17 @@ async def _denied(index: Index, base: ImageDecision, reference: Reference, judge
         return base._replace(rulings=(*base.rulings, _failed(error, "enforce")))
     if (reason := index.policies.deny.digest(digest)) is not None:
         return base._replace(rulings=(*base.rulings, _denial(reason)))
+    return base
+
+
+async def _undenied(
+    index: Index, base: ImageDecision, reference: Reference, judge: Judge, error: SealgateError
+) -> ImageDecision:
+    """An image that nobody could be asked about: where its rules only warn, the deny-list holds all the same."""
+    if reference.digest is not None:
+        return await _denied(index, base, reference, judge)
+    if index.policies.deny.digests:
+        return base._replace(rulings=(*base.rulings, _failed(error, "enforce")))
     return base
 
 

@@ -20,9 +20,15 @@ def is_on(listed: Listed, subject: Mapping[str, Any]) -> bool:
     if str(subject["digest"]) in listed.digests:
         return True
     reference = parse(str(subject["reference"]))
-    if reference.digest is None and not listed.wanted and subject["digest"] is not None:
-        names = [*patterns.candidates(reference, "sealgate"), f"{reference.name}@{subject['digest']}"]
-    else:
-        names = list(patterns.candidates(reference, "sealgate"))
+    names = list(patterns.candidates(reference, "sealgate"))
+    if (
+        not listed.wanted
+    ):  # what is refused is refused by each of its names: at its origin, with its digest, and without
+        for each in (reference, parse(str(subject.get("origin", subject["reference"])))):
+            names += patterns.candidates(each, "sealgate")
+            if each.digest is None and subject["digest"] is not None:
+                names.append(f"{each.name}@{subject['digest']}")
+            elif each.digest is not None and each.tag is not None:
+                names += patterns.candidates(each._replace(digest=None), "sealgate")
     expressions = [patterns.expression(each, "sealgate", excuse=listed.wanted) for each in listed.patterns]
     return any(re2.fullmatch(each, name) is not None for each in expressions for name in names)

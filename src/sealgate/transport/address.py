@@ -120,15 +120,23 @@ def _parse(address: str) -> IPv4Address | IPv6Address | None:
 
 
 def _carried(found: IPv4Address | IPv6Address) -> tuple[IPv4Address, ...]:
-    """The IPv4 address at the end of an address that is not public itself, but may be translated: IPv4-compatible (RFC 4291,
-    section 2.5.5.1) and local-use NAT64 (RFC 8215).
+    """The IPv4 addresses that an address may stand for which is not public itself: IPv4-compatible (RFC 4291, section
+    2.5.5.1), and local-use NAT64 (RFC 8215), whose networks have a /48, /56, /64 or /96 (RFC 6052, section 2.2).
     """
     import ipaddress
 
     number = int(found)
-    if found.version == 6 and (1 < number < 1 << 32 or number >> 80 == 0x64FF9B0001):
-        return (ipaddress.IPv4Address(number & 0xFFFFFFFF),)
-    return ()
+    forms: tuple[int, ...] = ()
+    if found.version == 6 and 1 < number < 1 << 32:
+        forms = (number,)
+    elif found.version == 6 and number >> 80 == 0x64FF9B0001:
+        forms = (
+            (number >> 64 & 0xFFFF) << 16 | number >> 40 & 0xFFFF,
+            (number >> 64 & 0xFF) << 24 | number >> 32 & 0xFFFFFF,
+            number >> 24,
+            number,
+        )
+    return tuple(ipaddress.IPv4Address(each & 0xFFFFFFFF) for each in forms if each & 0xFFFFFFFF)
 
 
 def _is_public(found: IPv4Address | IPv6Address) -> bool:

@@ -9,6 +9,7 @@ import posixpath
 
 from sealgate import limits
 from sealgate.errors import TrustUpdateError
+from sealgate.oci.archive import tar_info
 from sealgate.truststore import repository
 from sealgate.truststore.cache import Kept
 
@@ -60,7 +61,7 @@ def _files(packed: bytes) -> dict[str, bytes]:
         if len(raw) > limits.TUF_ARCHIVE_BYTES:
             raise TrustUpdateError(f"the archive is larger than {limits.TUF_ARCHIVE_BYTES} bytes")
         found: dict[str, bytes] = {}
-        with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as archive:
+        with tarfile.open(fileobj=io.BytesIO(raw), mode="r:", tarinfo=tar_info()) as archive:
             for member in archive:
                 if not member.isfile():
                     continue
@@ -72,5 +73,5 @@ def _files(packed: bytes) -> dict[str, bytes]:
                 file = archive.extractfile(member)
                 found[path] = file.read() if file is not None else b""
         return found
-    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, RecursionError, OverflowError) as error:
         raise TrustUpdateError("mirrorFS is no gzipped tar archive") from error

@@ -308,12 +308,16 @@ def annotations_finding(found: Mapping[str, object], asked: Asked) -> Finding:
                 "annotation-mismatch", "failed", f"says {found[name]!r} in its annotation {name!r}, not {value!r}"
             )
     for name, expression in asked.annotation_patterns:
-        import re2
+        from sealgate import regexp
 
         text = found.get(name)
         if not isinstance(text, str):
             return Finding("annotation-mismatch", "failed", f"has no annotation {name!r}")
-        if re2.fullmatch(expression, text) is None:
+        try:
+            fits = regexp.compiled(expression).fullmatch(text) is not None
+        except ValueError as error:
+            return Finding("annotation-mismatch", "failed", f"its annotation {name!r} cannot be compared: {error}")
+        if not fits:
             return Finding("annotation-mismatch", "failed", f"its annotation {name!r} is {text!r}, not as asked for")
     if not asked.annotations and not asked.annotation_patterns:
         return Finding("annotations-verified", "skipped", "no annotation was asked for")

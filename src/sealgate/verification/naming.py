@@ -65,24 +65,27 @@ class Naming(NamedTuple):
         if self.kind == "matchExact":
             return exact == whole
         if self.kind == "remapIdentity":
-            repository, whole = self._remapped(repository), self._remapped(whole)
+            renamed = self._remapped(repository)
+            repository, whole = renamed, renamed + whole.removeprefix(repository)
         if self.image.tag is None:
             return name == repository
         return exact == whole
 
-    def _remapped(self, text: str) -> str:
-        rest = text.removeprefix(self.prefix)
-        if not text.startswith(self.prefix) or (rest and rest[0] not in "/:@"):
-            return text
+    def _remapped(self, name: str) -> str:
+        rest = name.removeprefix(self.prefix)
+        if not name.startswith(self.prefix) or (rest and rest[0] != "/"):  # another port is another registry
+            return name
         return self.signed_prefix + rest
 
     def _wanted(self) -> str:
         if self.kind in {"exactReference", "exactRepository"}:
             return self.reference
-        image = str(self.image) if self.image is not None else "the image"
-        if self.kind == "matchRepository" and self.image is not None:
-            return self.image.name
-        return self._remapped(image) if self.kind == "remapIdentity" else image
+        if self.image is None:
+            return "the image"
+        name, image = self.image.name, str(self.image)
+        if self.kind == "matchRepository":
+            return name
+        return self._remapped(name) + image.removeprefix(name) if self.kind == "remapIdentity" else image
 
 
 def _read(text: str) -> tuple[str, str | None]:

@@ -45,12 +45,28 @@ def read(document: Mapping[str, Any], *, what: str, number: int = 0) -> FoundObj
                     f"{what}: {where} is built and has no image", hint="name the image that was built and pushed"
                 )
             raise WorkloadInvalidError(f"{what}: {where} has no image")
-        if not isinstance(image, str) or not image.strip() or image != image.strip():
-            raise WorkloadInvalidError(f"{what}: {where}.image is not a string with a name in it")
-        if _VARIABLE.search(image.replace("$$", "")):
-            raise WorkloadInvalidError(f"{what}: {where}.image has a variable: {image[:120]!a}", hint=_RENDER)
-        pointer = f"/services/{name.replace('~', '~0').replace('/', '~1')}/image"
-        images.append(FoundImage(image.replace("$$", "$"), f"{where}.image", pointer))
+        pointer = f"/services/{name.replace('~', '~0').replace('/', '~1')}"
+        images.append(_image(image, f"{where}.image", f"{pointer}/image", what))
+        volumes = service.get("volumes") or []
+        if not isinstance(volumes, list):
+            raise WorkloadInvalidError(f"{what}: {where}.volumes is not a list")
+        for position, mount in enumerate(volumes):
+            kind = mount.get("type") if isinstance(mount, Mapping) else None
+            if isinstance(kind, str) and _VARIABLE.search(kind):
+                raise WorkloadInvalidError(f"{what}: {where}.volumes[{position}].type has a variable", hint=_RENDER)
+            if kind == "image":  # mounted, as an image volume of a Pod is
+                place = f"volumes[{position}].source"
+                images.append(
+                    _image(mount.get("source"), f"{where}.{place}", f"{pointer}/volumes/{position}/source", what)
+                )
     title = document.get("name")
     workload = Workload("", "", "Compose", "", "", title if isinstance(title, str) else what, {}, {}, document)
     return FoundObject(workload, tuple(images), True, number, "")
+
+
+def _image(image: object, where: str, pointer: str, what: str) -> FoundImage:
+    if not isinstance(image, str) or not image.strip() or image != image.strip():
+        raise WorkloadInvalidError(f"{what}: {where} is not a string with a name in it")
+    if _VARIABLE.search(image.replace("$$", "")):
+        raise WorkloadInvalidError(f"{what}: {where} has a variable: {image[:120]!a}", hint=_RENDER)
+    return FoundImage(image.replace("$$", "$"), where, pointer)

@@ -139,3 +139,18 @@ def test_versions(base):
     assert load(base, exception() | {"apiVersion": "kyverno.io/v2beta1"}).exemptions
     with pytest.raises(PolicyUnsupportedError):
         load(base, exception() | {"apiVersion": "kyverno.io/v1"})
+
+
+def test_P08_a_bound_that_the_object_runs_into_makes_no_exception_hold(registry, base):
+    joined = "{{ join(',', values(request.object.metadata.labels)) }}"
+    policies = load(base, exception(conditions={"any": [{"key": joined, "operator": "NotEquals", "value": "*prod*"}]}))
+    assert codes(one(policies, registry, IMAGE, labels={"tier": "dev"})) == ["image-exempted"]
+    assert codes(one(policies, registry, IMAGE, labels={"tier": "prod"})) == ["no-signature"]
+    many = {"tier": "prod"} | {f"l{number}": "x" * 1000 for number in range(1100)}
+    assert codes(one(policies, registry, IMAGE, labels=many)) == ["no-signature"]
+
+
+@pytest.mark.parametrize("more", [{"images": []}, {"metadata": {"annotations": {"sealgate.dev/images": " , "}}}])
+def test_P08_an_empty_list_of_images_is_not_all_of_them(base, more):
+    with pytest.raises(PolicyInvalidError, match="would excuse every image"):
+        load(base, exception(**more))

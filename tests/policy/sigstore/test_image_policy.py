@@ -480,3 +480,33 @@ def test_P18_a_misplaced_field_is_told_where_it_belongs(good, field, place):
     error = refused(policy(signature(good), **{field: "x"}))
     assert error.hint == f"it belongs under {place}"
     assert load(policy(signature(good))).rules
+
+
+def test_what_is_denied_by_name_is_denied_by_each_of_its_names(registry, good):
+    mirrored = [{"mirror": "mirror.local:5000/cache", "of": HOST}]
+    document = policy(signature(good), mirrors=mirrored, deny={"images": [f"{TEAM}/signed:1.0"]})
+    for name in ("signed", "both"):
+        registry._stores[f"mirror.local:5000/cache/team/{name}"] = registry._stores[f"{TEAM}/{name}"]
+    digest = one(load(policy(signature(good))), registry, f"{TEAM}/signed:1.0").digest
+    policies = load(document)
+    for name in (f"{TEAM}/signed:1.0", f"{TEAM}/signed:1.0@{digest}", "mirror.local:5000/cache/team/signed:1.0"):
+        assert codes(one(policies, registry, name)) == ["image-denied"], name
+    for name in (f"{TEAM}/signed@{digest}", f"{TEAM}/both:1.0", "mirror.local:5000/cache/team/both:1.0"):
+        assert codes(one(policies, registry, name)) == ["accepted"], name
+
+
+def test_a_list_of_digests_that_no_image_has(good):
+    load(policy(signature(good), deny={"digests": ["sha256:" + "a" * 64]}))
+    assert "deny.digests" in refused(policy(signature(good), deny={"digests": ["sha512:" + "a" * 128]})).message
+
+
+def test_the_deny_list_holds_where_nobody_could_be_asked_and_rules_only_warn(registry, good):
+    from sealgate.digest import Digest
+    from sealgate.verification.deny import DenyList
+
+    policies = load(policy(signature(good), action="warn"))
+    digest = "sha256:" + "e" * 64
+    denying = policies._replace(deny=DenyList(digests=((Digest.parse(digest), "withdrawn"),)))
+    for name in (f"{TEAM}/nothing:1.0", f"{TEAM}/nothing@{digest}"):
+        assert one(policies, registry, name).severity == "warn"
+        assert one(denying, registry, name).severity == "deny"

@@ -133,7 +133,7 @@ D = "@sha256:" + "1" * 64
         (Naming("remapIdentity", prefix="m.local/r", signed_prefix="r.example"), "m.local/rx/a:1", "r.examplex/a:1", False),
         (Naming("remapIdentity", prefix="m.local/r", signed_prefix="r.example"), "m.local/rx/a:1", "m.local/rx/a:1", True),
         (Naming("remapIdentity", prefix="m.local", signed_prefix="r.example/p"), "m.local/a:1", "r.example/p/a:1", True),
-        (Naming("remapIdentity", prefix="m.local", signed_prefix="r.example"), "m.local:5000/a:1", "r.example:5000/a:1", True),
+        (Naming("remapIdentity", prefix="m.local", signed_prefix="r.example"), "m.local:5000/a:1", "r.example:5000/a:1", False),
         (Naming("matchRepository"), "r.example/a:1", "", False),
         (Naming("matchRepository"), "r.example/a:1", None, False),
         (Naming("matchRepository"), "r.example/a:1", "no reference", False),

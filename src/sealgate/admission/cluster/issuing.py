@@ -171,8 +171,9 @@ class OwnCertificate:
 
     def read(self) -> Pair:
         """The newest. Raises why it could not be looked after, when it is about to end."""
-        if self._error is not None and certificates.is_due(self._issuer.kept.pair.chain, now=self._issuer.clock()):
-            raise self._error
+        error = self._error  # the thread may take it away meanwhile
+        if error is not None and certificates.is_due(self._issuer.kept.pair.chain, now=self._issuer.clock()):
+            raise error
         return self._issuer.kept.pair
 
     def _run(self, sender: Sender) -> None:

@@ -42,7 +42,7 @@ _SETTLE_SECONDS = 0.2
 """Changes that come together are read together."""
 _DENIED = "denied"
 """In place of the data of an object that we may not read: why."""
-_ROUNDS = 8
+_ROUNDS = 64
 """How often a policy is read again because it refers to something further."""
 
 RESOURCES: tuple[Resource, ...] = (
@@ -206,6 +206,17 @@ class ClusterPolicies:
         watched = [*self._informers, self._namespaces]
         return {each.resource.title(): each.error for each in watched if each.error is not None}
 
+    def stale(self, now: float) -> dict[str, SealgateError]:
+        """Those of `errors` that nobody has answered for a while (`limits.STALE_SECONDS`); `now`: the driver's clock."""
+        watched = [*self._informers, self._namespaces]
+        return {
+            each.resource.title(): error
+            for each in watched
+            if (error := each.error) is not None
+            and (each.since is None or now - each.since > limits.STALE_SECONDS)
+            and not each.absent
+        }
+
     def _mark(self) -> None:
         self._dirty = True
 
@@ -311,13 +322,16 @@ class ClusterPolicies:
         self, source: Source, roots: Mapping[str, Source], allowed: frozenset[str]
     ) -> tuple[Loaded, SealgateError | None, set[tuple[str, Key]]]:
         """Read one object, and fetch what it refers to until it has all of it."""
+        wanted: set[tuple[str, Key]] = set()
         for _ in range(_ROUNDS):
             references = References(self._fetched, roots, allowed)
+            wanted = references.wanted
             context = Context(self._settings, references, self._home)
             try:
                 return reading.read(source, context) or Loaded(), None, references.wanted
             except _MissingError as missing:
-                if len(self._fetched) >= limits.POLICY_REFERENCES:
+                # Of the namespaces that this policy may name: what others refer to shuts it out of nothing.
+                if sum(key.namespace in allowed for _, key in self._fetched) >= limits.POLICY_REFERENCES:
                     return (
                         Loaded(),
                         PolicyInvalidError(f"policies refer to more than {limits.POLICY_REFERENCES} objects"),
@@ -337,7 +351,7 @@ class ClusterPolicies:
                     PolicyInvalidError(f"{source.where} cannot be read: {type(error).__name__}"),
                     references.wanted,
                 )
-        return Loaded(), PolicyInvalidError(f"{source.where} refers to ever more objects"), set()
+        return Loaded(), PolicyInvalidError(f"{source.where} refers to ever more objects"), wanted
 
 
 def refusal(key: ObjectKey, source: Source, error: SealgateError) -> Rule:

@@ -7,6 +7,7 @@ not start.
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from sealgate.errors import ClusterUnavailableError, PolicyInvalidError, SealgateError
@@ -40,6 +41,7 @@ class ClusterStanding:
         self._thread = threading.Thread(target=self._run, args=(policies, sender), name="sealgate cluster", daemon=True)
         self._thread.start()
         self._arrived.wait(seconds)
+        self._unread: SealgateError | None = None
         self.force: Force
         """What is in force; replaced as soon as it was read, before the cluster is told of it."""
         self.broken: SealgateError | None = None
@@ -50,7 +52,7 @@ class ClusterStanding:
                 raise self._failure
             told = next(iter(policies.errors.values()), None)
             raise told or ClusterUnavailableError("the policies of the cluster could not be listed in time")
-        self.broken = newest[1]
+        self.broken = self._unread = newest[1]
 
     def _run(self, policies: ClusterPolicies, sender: Sender) -> None:
         try:
@@ -73,14 +75,24 @@ class ClusterStanding:
         with self._lock:
             newest, self._newest = self._newest, None
         if newest is not None:
-            self.broken = newest[1]
-            return True
-        if not self._thread.is_alive() and self.broken is None:
-            self.broken = ClusterUnavailableError(
+            self._unread = newest[1]
+        before, self.broken = self.broken, self._stale() or self._unread
+        told = (before and before.message) != (self.broken and self.broken.message)
+        return newest is not None or told
+
+    def _stale(self) -> SealgateError | None:
+        """Why what is in force may be old, although nothing that came is wrong."""
+        if not self._thread.is_alive():
+            return ClusterUnavailableError(
                 "the policies of the cluster are watched no more; what was known is in force"
             )
-            return True
-        return False
+        failed = self._policies.stale(time.monotonic())
+        if not failed:
+            return None
+        what, error = next(iter(failed.items()))
+        return ClusterUnavailableError(
+            f"{what} cannot be watched, and what is in force of them may be old: {error.message}", hint=error.hint
+        )
 
 
 def _summary(policies: ClusterPolicies) -> SealgateError | None:

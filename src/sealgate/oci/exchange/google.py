@@ -93,7 +93,8 @@ async def _of_machine(ambient: Ambient) -> Exchanged:
 
 async def _of_key(described: Mapping[str, Any], ambient: Ambient) -> Exchanged:
     """A service account shows by its key who it is."""
-    if described.get("token_uri", str(_TOKENS)) not in _TOKEN_ADDRESSES:
+    place = described.get("token_uri", str(_TOKENS))
+    if not isinstance(place, str) or place not in _TOKEN_ADDRESSES:
         raise CredentialsMissingError(f"{_FILE} names a 'token_uri' that is not Google's")
     email, pem = _field(described, "client_email"), _field(described, "private_key")
     identifier = described.get("private_key_id")
@@ -110,13 +111,14 @@ def _signed(header: Mapping[str, Any], claims: Mapping[str, Any], pem: str) -> s
     """A JWT (RFC 7515, compact) under an RSA key."""
     import json
 
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import padding, rsa
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         private = load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         private = None
     if not isinstance(private, rsa.RSAPrivateKey) or private.key_size < limits.RSA_BITS_MIN:
         raise CredentialsMissingError(f"{_FILE} holds no RSA key that can be used")
@@ -156,7 +158,7 @@ def _subject(source: Any, ambient: Ambient) -> str:
         )
     form = source.get("format") or {"type": "text"}
     what = "the file that 'credential_source' names"
-    if not isinstance(form, dict) or form.get("type") not in {"text", "json"}:
+    if not isinstance(form, dict) or form.get("type") not in ("text", "json"):
         raise CredentialsMissingError(f"{_FILE} has a 'credential_source' of no format that is read")
     if form["type"] == "text":
         return ambient.text(path, what)

@@ -290,7 +290,11 @@ def _signer_of(fields: Fields) -> dict[str, Any]:
             lost(fields.where, "several keys, a certificate, or extensions of certificates")
         if any(not {"subject", "subjectRegExp"} & set(each) for each in found):
             lost(fields.where, "that the subject may be anything", 'subjectRegExp: ".*"')
-        made["keyless"] = {"identities": found} | referred
+        anchored = [
+            {name: f"^(?:{text})$" if name.endswith("RegExp") else text for name, text in each.items()}
+            for each in found
+        ]  # there they match anywhere
+        made["keyless"] = {"identities": anchored} | referred
         if log == "ignore":
             lost(fields.at("log"), "that no log entry is asked for")
         own = fields.text("authorities")

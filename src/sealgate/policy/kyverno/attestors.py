@@ -317,7 +317,7 @@ def certified(pem: str, chain: str | None, fields: Fields) -> PublicKey:
         spki = certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     except InvalidSignature as error:
         raise PolicyInvalidError(f"{fields.at('certChain')}: it did not issue the certificate in cert") from error
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise PolicyInvalidError(f"{place}: a certificate cannot be read: {str(error)[:200]}") from error
     return trust.public_key(spki.decode("ascii"), fields.at("cert"))
 

@@ -83,6 +83,10 @@ def read(source: Source, context: Context) -> Loaded:
     images = spec.texts("images") or tuple(
         each for each in annotations.get(IMAGES, "").replace(",", " ").split() if each
     )
+    if not images and (spec.has("images") or IMAGES in annotations):
+        raise PolicyInvalidError(
+            f"{spec.at('images')} is empty, and would excuse every image", hint="leave it out, or name images"
+        )
     for pattern in images:
         patterns.expression(pattern, "kyverno", excuse=True)
         for code, message in patterns.weaknesses(pattern, "kyverno", excuse=True):

@@ -28,6 +28,10 @@ class EvaluationError(Exception):
     """An expression has no answer on this input; the text says why."""
 
 
+class NoAnswerError(EvaluationError):
+    """It ran into a bound, or the time is not known: that is no missing value, which has a default."""
+
+
 class Unknown:
     """What is not known here; whoever looks at it has no answer."""
 
@@ -85,10 +89,12 @@ class Expression:
 
         try:
             return Interpreter(now, holes).visit(self.tree, data)
-        except (exceptions.JMESPathError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        except RecursionError as error:
+            raise NoAnswerError(f"{self.text[:100]!r}: it is nested too deep") from error
+        except (exceptions.JMESPathError, ValueError, TypeError, OverflowError) as error:
             raise EvaluationError(f"{self.text[:100]!r}: {str(error)[:200]}") from error
         except PolicyInvalidError as error:  # a pattern that is none until it has its values
-            raise EvaluationError(f"{self.text[:100]!r}: {error.message}") from error
+            raise NoAnswerError(f"{self.text[:100]!r}: {error.message}") from error
 
 
 def _roots(node: Any) -> list[str]:

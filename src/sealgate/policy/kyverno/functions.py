@@ -21,7 +21,7 @@ import jmespath.visitor
 from sealgate import limits, strictjson
 from sealgate.errors import SealgateError
 from sealgate.policy.kyverno import globs, quantities
-from sealgate.policy.kyverno.expression import HOLE, EvaluationError, Unknown, as_text
+from sealgate.policy.kyverno.expression import HOLE, EvaluationError, NoAnswerError, Unknown, as_text
 from sealgate.policy.kyverno.semver import satisfies
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -54,7 +54,7 @@ class Interpreter(jmespath.visitor.TreeInterpreter):  # type: ignore[misc]  # th
     def _pay(self, steps: int) -> None:
         self._left -= steps
         if self._left < 0:
-            raise EvaluationError(f"it takes more than {limits.POLICY_STEPS} steps")
+            raise NoAnswerError(f"it takes more than {limits.POLICY_STEPS} steps")
 
     def _weigh(self, value: Any) -> Any:
         """Pay for every part of a value that was made."""
@@ -76,6 +76,8 @@ class Interpreter(jmespath.visitor.TreeInterpreter):  # type: ignore[misc]  # th
 
     def visit_field(self, node: Any, value: Any) -> Any:
         """A member of an object. Raises `PolicyUndecidedError` for what is not known."""
+        if isinstance(value, Unknown):
+            raise value.refuse()
         found = value.get(self._fill(node["value"])) if isinstance(value, dict) else None
         if isinstance(found, Unknown):
             raise found.refuse()
@@ -131,7 +133,7 @@ class Functions(jmespath.functions.Functions):  # type: ignore[misc]  # the libr
 
     def _clock(self) -> Fraction:
         if self._now is None:
-            raise EvaluationError("the time is not known here")
+            raise NoAnswerError("the time is not known here")
         return Fraction(int(self._now * 1000), 1000)
 
     # text
@@ -174,13 +176,13 @@ class Functions(jmespath.functions.Functions):  # type: ignore[misc]  # the libr
 
     def _bounded(self, text: str, old: str, new: str, count: int) -> str:
         if (text.count(old) + 1) * len(new) + len(text) > limits.POLICY_TEXT_CHARS:
-            raise EvaluationError(f"a text becomes longer than {limits.POLICY_TEXT_CHARS} characters")
+            raise NoAnswerError(f"a text becomes longer than {limits.POLICY_TEXT_CHARS} characters")
         return text.replace(old, new, count)
 
     @_signature(_TEXT, {"types": ["array-string"]})
     def _func_join(self, separator: str, texts: list[str]) -> str:
         if len(separator) * len(texts) + sum(len(each) for each in texts) > limits.POLICY_TEXT_CHARS:
-            raise EvaluationError(f"a text becomes longer than {limits.POLICY_TEXT_CHARS} characters")
+            raise NoAnswerError(f"a text becomes longer than {limits.POLICY_TEXT_CHARS} characters")
         return separator.join(texts)
 
     @_signature(_TEXT, _NUMBER)
@@ -233,7 +235,7 @@ class Functions(jmespath.functions.Functions):  # type: ignore[misc]  # the libr
 
     def _replaced(self, pattern: str, text: str, new: str) -> str:
         if (len(text) + 1) * (len(new) + 1) > limits.POLICY_TEXT_CHARS:
-            raise EvaluationError(f"a text could become longer than {limits.POLICY_TEXT_CHARS} characters")
+            raise NoAnswerError(f"a text could become longer than {limits.POLICY_TEXT_CHARS} characters")
         found = globs.compiled(pattern).sub(new, text)
         return found if isinstance(found, str) else str(found)
 
@@ -360,7 +362,7 @@ def _fraction(value: Any) -> Fraction:
 def _number(value: Fraction | int) -> int | float:
     found = Fraction(value)
     if max(found.numerator.bit_length(), found.denominator.bit_length()) > _NUMBER_BITS:
-        raise EvaluationError("a number becomes too large")
+        raise NoAnswerError("a number becomes too large")
     return int(found) if found.denominator == 1 else float(found)
 
 

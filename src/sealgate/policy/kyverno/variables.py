@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from sealgate import limits
 from sealgate.errors import PolicyInvalidError, PolicyUndecidedError, PolicyUnsupportedError
 from sealgate.policy.fields import Fields, located
-from sealgate.policy.kyverno.expression import EvaluationError, Expression, Unknown, as_text
+from sealgate.policy.kyverno.expression import EvaluationError, Expression, NoAnswerError, Unknown, as_text
 
 if TYPE_CHECKING:
     from sealgate.policy.reading import Context
@@ -138,7 +138,7 @@ def _fill(value: Any, data: Mapping[str, Any], now: float | None, missing: str |
             return found[0]
         text = "".join(as_text(part) for part in found)
         if len(text) > limits.POLICY_TEXT_CHARS:
-            raise EvaluationError(f"a text becomes longer than {limits.POLICY_TEXT_CHARS} characters")
+            raise NoAnswerError(f"a text becomes longer than {limits.POLICY_TEXT_CHARS} characters")
         return text
     if isinstance(value, list):
         return [_fill(each, data, now, missing) for each in value]
@@ -150,6 +150,8 @@ def _fill(value: Any, data: Mapping[str, Any], now: float | None, missing: str |
 def _value(variable: Variable, data: Mapping[str, Any], now: float | None, missing: str | None) -> Any:
     try:
         found = variable.value(data, now)
+    except NoAnswerError:
+        raise
     except EvaluationError:
         if missing is None:
             raise
@@ -182,6 +184,8 @@ class _Entry(NamedTuple):
             found = self.value.fill(data, now) if self.value is not None else None
             if self.expression is not None:
                 found = self.expression.value(data if self.value is None else cast("Mapping[str, Any]", found), now)
+        except NoAnswerError:
+            raise
         except EvaluationError:
             if self.default is None:
                 raise

@@ -214,9 +214,12 @@ def digests(fields: Fields, name: str) -> tuple[str, ...]:
     found = []
     for each in fields.texts(name):
         try:
-            found.append(str(Digest.parse(each)))
+            digest = Digest.parse(each)
         except ContentError as error:
             raise PolicyInvalidError(f"{fields.at(name)}: {error.message}", hint=error.hint) from error
+        if digest.algorithm != "sha256":  # it would match nothing, in silence
+            raise PolicyInvalidError(f"{fields.at(name)}: images are known by their sha256 digests")
+        found.append(str(digest))
     return tuple(found)
 
 
