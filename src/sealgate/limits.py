@@ -181,6 +181,8 @@ PATTERN_CHARS = 512
 PATTERN_SET_BYTES = 64 * 1024 * 1024
 """Memory for all patterns of image names together (RE2)."""
 POLICY_EXPRESSION_CHARS = 4096
+POLICY_MAKINGS = 10_000
+"""How often one evaluation may ask for entries of a rule's context."""
 POLICY_STEPS = 200_000
 """Of one expression: nodes that are visited, and parts of values that are made."""
 POLICY_TEXT_CHARS = 1024 * 1024

@@ -406,3 +406,18 @@ class TestOtherRules:
             load(policy(rule=rule))
         assert caught.value.code == "policy-unsupported"
         assert caught.value.hint
+
+
+def test_entries_of_context_that_name_each_other_over_and_over_come_to_an_end(good):
+    def made(entries):
+        document = policy(block(keys(good), repository=f"registry.example.com/{{{{ e{entries} }}}}sigs"))
+        context = [{"name": "e0", "variable": {"value": ""}}]
+        for number in range(1, entries + 1):
+            twice = 2 * f"{{{{ e{number - 1} }}}}"
+            context.append({"name": f"e{number}", "variable": {"value": twice}})
+        document["spec"]["rules"][0]["context"] = context
+        return document
+
+    load(made(6))
+    with pytest.raises(PolicyInvalidError, match="more than 10000 times"):
+        load(made(60))

@@ -203,12 +203,16 @@ class _Data(dict[str, Any]):
         self._entries = entries
         self._now = now
         self._making: set[str] = set()
+        self._left = limits.POLICY_MAKINGS
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a name."""
         entry = self._entries.get(name)
         if entry is None or name in self._making:
             return super().get(name, default)
+        self._left -= 1
+        if self._left < 0:  # entries that name others twice, which name others twice
+            raise NoAnswerError(f"entries of context are asked for more than {limits.POLICY_MAKINGS} times")
         self._making.add(name)
         try:
             return entry.make(self, self._now)
